@@ -1,0 +1,27 @@
+# make help lists the targets.
+.DEFAULT_GOAL := help
+CARGO := cargo
+
+help: ## List the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+demo: server ## Watch the whole job run on a throwaway local PostgreSQL
+	@$(CARGO) run --release --locked --quiet -- demo
+
+test: test-server ## Run all tests against a real PostgreSQL
+	$(CARGO) test --locked
+
+lint: ## Check formatting and lints
+	$(CARGO) fmt --all -- --check
+	$(CARGO) clippy --all-targets --locked -- -D warnings
+
+snapshot: test-server ## Make the schema snapshot anew from the migrations
+	SESSCTL_WRITE_SNAPSHOT=1 $(CARGO) test --locked --test suite snapshot
+
+server: ## Install a PostgreSQL server if none is found
+	@scripts/install-server
+
+test-server: ## Install the server and the extensions that the tests use
+	@scripts/install-server --for-tests
+
+.PHONY: help demo test lint snapshot server test-server

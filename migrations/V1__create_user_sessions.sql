@@ -1,0 +1,151 @@
+-- The table, with row level security on in the transaction that creates it.
+-- On a database that has it already (the script pasted by hand, whole or in part) the same statements bring columns,
+-- constraints and settings to the state of a fresh one: rows, extra columns and extra indexes stay.
+
+create table if not exists public.user_sessions (
+  id uuid default gen_random_uuid() constraint user_sessions_pkey primary key,
+  user_id uuid not null constraint user_sessions_user_id_fkey references auth.users (id) on delete cascade,
+  session_id text not null constraint user_sessions_session_id_key unique,
+  platform text not null
+);
+
+alter table public.user_sessions enable row level security;
+alter table public.user_sessions no force row level security;
+alter table public.user_sessions set (fillfactor = 90);
+
+alter table public.user_sessions
+  add column if not exists id uuid default gen_random_uuid(),
+  add column if not exists started_at timestamptz default now(),
+  add column if not exists last_activity_at timestamptz default now(),
+  add column if not exists ended_at timestamptz,
+  add column if not exists device_info jsonb default '{}',
+  add column if not exists location_info jsonb default '{}',
+  add column if not exists user_agent text,
+  add column if not exists ip_address inet,
+  add column if not exists total_duration_seconds integer default 0,
+  add column if not exists activity_count integer default 0,
+  add column if not exists last_heartbeat_at timestamptz default now(),
+  add column if not exists status text default 'active',
+  add column if not exists end_reason text,
+  add column if not exists created_at timestamptz default now(),
+  add column if not exists updated_at timestamptz default now();
+
+alter table public.user_sessions
+  alter column id set default gen_random_uuid(),
+  alter column id set not null,
+  alter column user_id drop default,
+  alter column user_id set not null,
+  alter column session_id drop default,
+  alter column session_id set not null,
+  alter column platform drop default,
+  alter column platform set not null,
+  alter column started_at set default now(),
+  alter column started_at set not null,
+  alter column last_activity_at set default now(),
+  alter column last_activity_at set not null,
+  alter column ended_at drop default,
+  alter column ended_at drop not null,
+  alter column device_info set default '{}',
+  alter column device_info set not null,
+  alter column location_info set default '{}',
+  alter column location_info drop not null,
+  alter column user_agent drop default,
+  alter column user_agent drop not null,
+  alter column ip_address drop default,
+  alter column ip_address drop not null,
+  alter column total_duration_seconds set default 0,
+  alter column total_duration_seconds drop not null,
+  alter column activity_count set default 0,
+  alter column activity_count drop not null,
+  alter column last_heartbeat_at set default now(),
+  alter column last_heartbeat_at drop not null,
+  alter column status set default 'active',
+  alter column status set not null,
+  alter column end_reason drop default,
+  alter column end_reason drop not null,
+  alter column created_at set default now(),
+  alter column created_at set not null,
+  alter column updated_at set default now(),
+  alter column updated_at set not null;
+
+-- Constraints: kept where they are right, renamed where only the name differs, replaced where the rule differs.
+do $$
+declare
+  want record;
+  other text;
+begin
+  for want in
+    select * from (values
+      ('user_sessions_pkey', 'PRIMARY KEY (id)'),
+      ('user_sessions_session_id_key', 'UNIQUE (session_id)'),
+      ('user_sessions_user_id_fkey', 'FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE'),
+      ('user_sessions_platform_check', 'CHECK ((platform = ANY (ARRAY[''web''::text, ''ios-external''::text, ''ios-internal''::text, ''ios-widget''::text, ''macos-internal''::text])))'),
+      ('user_sessions_status_check', 'CHECK ((status = ANY (ARRAY[''active''::text, ''idle''::text, ''ended''::text, ''timeout''::text])))'),
+      ('user_sessions_end_reason_check', 'CHECK ((end_reason = ANY (ARRAY[''logout''::text, ''timeout''::text, ''manual''::text, ''app_close''::text, ''crash''::text])))')
+    ) as wanted (name, definition)
+  loop
+    if exists (
+      select from pg_catalog.pg_constraint c
+      where c.conrelid = 'public.user_sessions'::regclass and c.conname = want.name
+        and pg_catalog.pg_get_constraintdef(c.oid) = want.definition
+    ) then
+      continue;
+    end if;
+    execute pg_catalog.format('alter table public.user_sessions drop constraint if exists %I', want.name);
+    select c.conname into other
+    from pg_catalog.pg_constraint c
+    where c.conrelid = 'public.user_sessions'::regclass and pg_catalog.pg_get_constraintdef(c.oid) = want.definition
+    limit 1;
+    if found then
+      execute pg_catalog.format('alter table public.user_sessions rename constraint %I to %I', other, want.name);
+    else
+      execute pg_catalog.format('alter table public.user_sessions add constraint %I %s', want.name, want.definition);
+    end if;
+  end loop;
+end
+$$;
+
+-- Indexes: the one that repeats the UNIQUE constraint goes, and so does one that bears a name of ours over other columns.
+-- An empty table gets them here; with rows in it each is built concurrently, by a migration of its own.
+do $$
+declare
+  want record;
+begin
+  drop index if exists public.idx_user_sessions_session_id;
+  for want in
+    select * from (values
+      ('idx_user_sessions_user_id', '(user_id)'),
+      ('idx_user_sessions_platform', '(platform)'),
+      ('idx_user_sessions_status', '(status)'),
+      ('idx_user_sessions_started_at', '(started_at)'),
+      ('idx_user_sessions_last_activity', '(last_activity_at)'),
+      ('idx_user_sessions_active', '(user_id, status) WHERE (status = ''active''::text)'),
+      ('idx_user_sessions_ended_at', '(ended_at) WHERE (ended_at IS NOT NULL)')
+    ) as wanted (name, definition)
+  loop
+    if exists (
+      select from pg_catalog.pg_index i
+      join pg_catalog.pg_class c on c.oid = i.indexrelid
+      where i.indrelid = 'public.user_sessions'::regclass and c.relname = want.name
+        and pg_catalog.pg_get_indexdef(i.indexrelid) <> pg_catalog.format(
+          'CREATE INDEX %I ON public.user_sessions USING btree %s', want.name, want.definition)
+    ) then
+      execute pg_catalog.format('drop index public.%I', want.name);
+    end if;
+    if not exists (select from public.user_sessions) then
+      execute pg_catalog.format('create index if not exists %I on public.user_sessions %s', want.name, want.definition);
+    end if;
+  end loop;
+end
+$$;
+
+comment on table public.user_sessions is 'Tracks user sessions across web and mobile platforms';
+comment on column public.user_sessions.session_id is 'Unique client-generated session identifier';
+comment on column public.user_sessions.platform is 'Platform: web, ios-external, ios-internal, ios-widget, macos-internal';
+comment on column public.user_sessions.device_info is 'JSON containing device metadata (OS, version, model, etc.)';
+comment on column public.user_sessions.location_info is 'JSON containing location data (country, timezone, etc.)';
+comment on column public.user_sessions.total_duration_seconds is 'Total session duration in seconds';
+comment on column public.user_sessions.activity_count is 'Number of activities/interactions during session';
+comment on column public.user_sessions.last_heartbeat_at is 'Last heartbeat received from client';
+
+notify pgrst, 'reload schema';

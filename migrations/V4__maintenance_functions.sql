@@ -1,0 +1,385 @@
+-- The rules of maintenance, once: which sessions end, which go, and the batches in which they do.
+-- The command line, pg_cron jobs and the public functions all call what stands here.
+
+-- Each session with the last sign of life it gave: of the times that clients write, the first that is set and not
+-- in the future (five minutes are forgiven to a clock that is ahead). Without any it has never been seen.
+create or replace view sessctl.session_last_seen
+with (security_invoker = true) as
+select
+  s.ctid as row_id,
+  s.user_id,
+  s.status,
+  s.end_reason,
+  s.started_at,
+  s.ended_at,
+  s.total_duration_seconds,
+  coalesce(
+    case when s.last_heartbeat_at <= now() + interval '5 minutes' then s.last_heartbeat_at end,
+    case when s.last_activity_at <= now() + interval '5 minutes' then s.last_activity_at end,
+    case when s.updated_at <= now() + interval '5 minutes' then s.updated_at end,
+    case when s.created_at <= now() + interval '5 minutes' then s.created_at end,
+    '-infinity'
+  ) as last_seen
+from public.user_sessions as s;
+
+-- Sessions that are over. One that a client revived (active or idle again, its old ended_at still there) is not.
+create or replace view sessctl.ended_session
+with (security_invoker = true) as
+select
+  s.ctid as row_id,
+  s.ended_at
+from public.user_sessions as s
+where s.ended_at is not null and s.status not in ('active', 'idle');
+
+-- Row level security hides rows in silence: a role under it would find nothing to do, for ever.
+create or replace function sessctl.require_all_rows()
+returns void
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  if row_security_active('public.user_sessions') then
+    raise exception 'role "%" can''t see all sessions: row level security applies to it', current_user
+      using errcode = 'insufficient_privilege',
+        hint = 'Use the owner of public.user_sessions, service_role, or a role with BYPASSRLS.';
+  end if;
+end
+$$;
+
+-- The moment before which a session without a sign of life is over. minutes: 1 … 5256000 (ten years).
+create or replace function sessctl.end_inactive_cutoff(minutes integer)
+returns timestamptz
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  if minutes is null or minutes not between 1 and 5256000 then
+    raise exception 'minutes must be from 1 to 5256000, not %', coalesce(minutes::text, 'null')
+      using errcode = 'invalid_parameter_value';
+  end if;
+  perform sessctl.require_all_rows();
+  return now() - make_interval(mins => minutes);
+end
+$$;
+
+-- The moment before which an ended session may be deleted. days: 1 … 36500 (a century), each of 24 hours.
+create or replace function sessctl.cleanup_cutoff(days integer)
+returns timestamptz
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  if days is null or days not between 1 and 36500 then
+    raise exception 'days must be from 1 to 36500, not %', coalesce(days::text, 'null')
+      using errcode = 'invalid_parameter_value';
+  end if;
+  perform sessctl.require_all_rows();
+  return now() - make_interval(hours => days * 24);
+end
+$$;
+
+-- The planner is told what the caller knows: the parameters are worth a plan of their own, and a look at the whole
+-- table is never right for a batch. jit would compile whatever plan that refusal makes look dear.
+
+-- Is there a session to end? Stops at the first.
+create or replace function sessctl.end_inactive_due(cutoff timestamptz, include_idle boolean default false)
+returns boolean
+language plpgsql
+stable
+set search_path = ''
+set plan_cache_mode = force_custom_plan
+set enable_seqscan = off
+set jit = off
+as $$
+begin
+  return exists (select from sessctl.session_last_seen s where s.status = 'active' and s.last_seen < cutoff)
+    or include_idle and exists (select from sessctl.session_last_seen s where s.status = 'idle' and s.last_seen < cutoff);
+end
+$$;
+
+-- Is there a session to delete? Stops at the first.
+create or replace function sessctl.cleanup_due(cutoff timestamptz)
+returns boolean
+language plpgsql
+stable
+set search_path = ''
+set plan_cache_mode = force_custom_plan
+set enable_seqscan = off
+set jit = off
+as $$
+begin
+  return exists (select from sessctl.ended_session s where s.ended_at < cutoff);
+end
+$$;
+
+-- One batch of a sweep: ends up to max_rows sessions last seen before the cutoff.
+-- "position": null at first, then what the batch before gave back. skipped: another run is at work.
+-- at_last_seen: a session ended when it was last seen, instead of now.
+-- Where few sessions are due, one look at the active ones finds them all. Where many are, slices by user_id keep every
+-- batch to max_rows rows, and each active session is looked at once. The idle ones come last, without slices.
+create or replace function sessctl.end_inactive_batch(
+  cutoff timestamptz,
+  max_rows integer,
+  inout "position" text default null,
+  include_idle boolean default false,
+  at_last_seen boolean default false,
+  out affected integer,
+  out finished boolean,
+  out skipped boolean
+)
+language plpgsql
+set search_path = ''
+set plan_cache_mode = force_custom_plan
+set enable_seqscan = off
+set jit = off
+as $$
+declare
+  wanted constant text := case when "position" = 'idle' then 'idle' else 'active' end;
+  at_start constant boolean := "position" is null or "position" = 'idle';
+  after_user uuid;
+  last_user uuid;
+  due tid[];
+begin
+  perform sessctl.require_all_rows();
+  affected := 0;
+  finished := false;
+  skipped := not pg_try_advisory_xact_lock(1936028531, 2);
+  if skipped then
+    return;
+  end if;
+
+  if at_start then
+    due := array(
+      select s.row_id
+      from sessctl.session_last_seen as s
+      where s.status = wanted and s.last_seen < cutoff
+      limit max_rows + 1
+    );
+  else
+    after_user := "position"::uuid;
+  end if;
+
+  if not at_start or wanted = 'active' and cardinality(due) > max_rows then
+    select s.user_id into last_user
+    from public.user_sessions as s
+    where s.status = 'active' and (after_user is null or s.user_id > after_user)
+    order by s.user_id
+    offset max_rows - 1
+    limit 1;
+    due := array(
+      select s.row_id
+      from sessctl.session_last_seen as s
+      where s.status = 'active' and s.last_seen < cutoff
+        and (after_user is null or s.user_id > after_user)
+        and (last_user is null or s.user_id <= last_user)
+      limit max_rows + 1
+    );
+  end if;
+
+  -- The conditions stand again: a heartbeat may have come between the look and the lock.
+  update sessctl.session_last_seen as s
+  set
+    status = 'timeout',
+    end_reason = 'timeout',
+    ended_at = case when at_last_seen and isfinite(s.last_seen) then s.last_seen else now() end,
+    total_duration_seconds = public.calculate_session_duration(
+      s.started_at,
+      case when at_last_seen and isfinite(s.last_seen) then s.last_seen else now() end
+    )
+  where s.row_id = any (due[:max_rows]) and s.status = wanted and s.last_seen < cutoff;
+  get diagnostics affected = row_count;
+
+  -- One user with more sessions than a batch holds: the same slice again, until it is done.
+  if cardinality(due) > max_rows then
+    return;
+  end if;
+  if last_user is not null then
+    "position" := last_user::text;
+  elsif wanted = 'active' and include_idle then
+    "position" := 'idle';
+  else
+    finished := true;
+  end if;
+end
+$$;
+
+-- One batch of a cleanup: deletes up to max_rows sessions that ended before the cutoff.
+-- "position": null at first, then what the batch before gave back. skipped: another run is at work.
+-- Two ways through the rows. In the order they ended, by the index: right for a sliver, and for a table stored in that
+-- order. In the order they are stored, by ranges of blocks: right where a good part goes and the heap is shuffled, and
+-- where more than max_rows sessions ended at one moment (a sweep does that).
+create or replace function sessctl.cleanup_batch(
+  cutoff timestamptz,
+  max_rows integer,
+  inout "position" text default null,
+  out affected integer,
+  out finished boolean,
+  out skipped boolean
+)
+language plpgsql
+set search_path = ''
+set plan_cache_mode = force_custom_plan
+set enable_seqscan = off
+set jit = off
+set datestyle = 'ISO, YMD'
+set timezone = 'UTC'
+as $$
+declare
+  pages constant bigint := pg_relation_size('public.user_sessions') / current_setting('block_size')::bigint;
+  rows_a_page double precision;
+  from_time timestamptz;
+  to_time timestamptz;
+  from_row tid;
+  to_row tid;
+  next_page bigint;
+begin
+  perform sessctl.require_all_rows();
+  affected := 0;
+  finished := false;
+  skipped := not pg_try_advisory_xact_lock(1936028531, 3);
+  if skipped then
+    return;
+  end if;
+
+  if "position" is null then
+    if exists (
+      select from pg_catalog.pg_stats as s
+      where s.schemaname = 'public' and s.tablename = 'user_sessions' and s.attname = 'ended_at'
+        and abs(s.correlation) < 0.9
+    ) and (
+      select count(*) from (
+        select from public.user_sessions as s where s.ended_at < cutoff limit pages
+      ) as a_row_a_page
+    ) = pages then
+      "position" := '(0,0)';
+    else
+      "position" := '-infinity';
+    end if;
+  end if;
+
+  if "position" not like '(%' then
+    from_time := "position"::timestamptz;
+    select s.ended_at into to_time
+    from public.user_sessions as s
+    where s.ended_at >= from_time and s.ended_at < cutoff
+    order by s.ended_at
+    offset max_rows
+    limit 1;
+    if to_time is distinct from from_time then
+      delete from sessctl.ended_session as s
+      where s.ended_at >= from_time and s.ended_at < coalesce(to_time, cutoff);
+      get diagnostics affected = row_count;
+      finished := to_time is null;
+      "position" := to_time::text;
+      return;
+    end if;
+    "position" := '(0,0)';
+  end if;
+
+  select greatest(c.reltuples / nullif(c.relpages, 0), 1) into rows_a_page
+  from pg_catalog.pg_class as c
+  where c.oid = 'public.user_sessions'::regclass;
+  from_row := "position"::tid;
+  next_page := split_part(trim('(' from "position"), ',', 1)::bigint
+    + greatest(1, ceil(max_rows / coalesce(rows_a_page, 50)))::bigint;
+  to_row := format('(%s,0)', next_page)::tid;
+  select s.row_id into to_row
+  from sessctl.ended_session as s
+  where s.row_id >= from_row and s.row_id < to_row and s.ended_at < cutoff
+  order by s.row_id
+  offset max_rows
+  limit 1;
+  if not found then
+    to_row := format('(%s,0)', next_page)::tid;
+  end if;
+  delete from sessctl.ended_session as s
+  where s.row_id >= from_row and s.row_id < to_row and s.ended_at < cutoff;
+  get diagnostics affected = row_count;
+  finished := next_page >= pages and to_row = format('(%s,0)', next_page)::tid;
+  "position" := to_row::text;
+end
+$$;
+
+-- A whole sweep, or one that stops at max_rows rows, in the caller's transaction. Gives back how many were ended.
+create or replace function sessctl.end_inactive(minutes integer, max_rows integer default null)
+returns integer
+language plpgsql
+set search_path = ''
+as $$
+declare
+  cutoff constant timestamptz := sessctl.end_inactive_cutoff(minutes);
+  batch record;
+  total integer := 0;
+begin
+  loop
+    select * into batch
+    from sessctl.end_inactive_batch(cutoff, least(10000, max_rows - total), batch."position");
+    total := total + batch.affected;
+    if batch.skipped then
+      raise notice 'another run is at work';
+    end if;
+    exit when batch.skipped or batch.finished or total >= max_rows;
+  end loop;
+  return total;
+end
+$$;
+
+-- A whole cleanup, or one that stops at max_rows rows, in the caller's transaction. Gives back how many were deleted.
+create or replace function sessctl.cleanup(days integer, max_rows integer default null)
+returns integer
+language plpgsql
+set search_path = ''
+as $$
+declare
+  cutoff constant timestamptz := sessctl.cleanup_cutoff(days);
+  batch record;
+  total integer := 0;
+begin
+  loop
+    select * into batch
+    from sessctl.cleanup_batch(cutoff, least(10000, max_rows - total), batch."position");
+    total := total + batch.affected;
+    if batch.skipped then
+      raise notice 'another run is at work';
+    end if;
+    exit when batch.skipped or batch.finished or total >= max_rows;
+  end loop;
+  return total;
+end
+$$;
+
+-- The script's two functions, under their names.
+create or replace function public.end_inactive_sessions(timeout_minutes integer default 60)
+returns integer
+language plpgsql
+set search_path = ''
+as $$
+begin
+  return sessctl.end_inactive(timeout_minutes);
+end
+$$;
+
+create or replace function public.cleanup_old_sessions(days_old integer default 90)
+returns integer
+language plpgsql
+set search_path = ''
+as $$
+begin
+  return sessctl.cleanup(days_old);
+end
+$$;
+
+-- Maintenance is for service_role and the owner.
+revoke all on all functions in schema sessctl from public;
+revoke all on function public.end_inactive_sessions(integer), public.cleanup_old_sessions(integer)
+  from public, anon, authenticated, service_role;
+grant execute on function public.end_inactive_sessions(integer), public.cleanup_old_sessions(integer) to service_role;
+grant usage on schema sessctl to service_role;
+grant execute on all functions in schema sessctl to service_role;
+grant select, update on sessctl.session_last_seen to service_role;
+grant select, delete on sessctl.ended_session to service_role;
+
+notify pgrst, 'reload schema';

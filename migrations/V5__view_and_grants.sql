@@ -1,0 +1,58 @@
+-- Who is active now, by platform, and who may do what. Everything is granted and revoked by name, so that projects with
+-- either set of default privileges end in the same state. Rights of roles that the platform does not know are kept.
+
+-- A view of other columns can't be replaced. It goes without CASCADE: what depends on it is named by the error, and stays.
+do $$
+begin
+  if exists (
+    select from pg_catalog.pg_class c
+    where c.oid = pg_catalog.to_regclass('public.active_sessions_summary')
+      and (
+        select pg_catalog.string_agg(pg_catalog.format('%s %s', a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod)), ', ' order by a.attnum)
+        from pg_catalog.pg_attribute a
+        where a.attrelid = c.oid and a.attnum > 0
+      ) <> 'platform text, active_count bigint, avg_session_minutes numeric, oldest_session timestamp with time zone, latest_activity timestamp with time zone'
+  ) then
+    drop view public.active_sessions_summary;
+  end if;
+end
+$$;
+
+-- security_invoker: each reader sees what row level security lets them see of the table.
+create or replace view public.active_sessions_summary
+with (security_invoker = true) as
+select
+  platform,
+  count(*) as active_count,
+  avg(public.calculate_session_duration(started_at, now())) / 60.0 as avg_session_minutes,
+  min(started_at) as oldest_session,
+  max(last_activity_at) as latest_activity
+from public.user_sessions
+where status = 'active'
+group by platform;
+
+revoke all on public.user_sessions, public.active_sessions_summary from public, anon, authenticated, service_role;
+grant select, insert, update on public.user_sessions to authenticated;
+grant select, insert, update, delete on public.user_sessions to service_role;
+grant select on public.active_sessions_summary to authenticated, service_role;
+
+revoke all on function public.calculate_session_duration(timestamptz, timestamptz)
+  from public, anon, authenticated, service_role;
+grant execute on function public.calculate_session_duration(timestamptz, timestamptz) to authenticated, service_role;
+revoke all on function public.update_user_sessions_updated_at_column() from public, anon, authenticated, service_role;
+
+do $$
+begin
+  if exists (select from pg_catalog.pg_roles where rolname = 'authenticator') then
+    revoke all on public.user_sessions, public.active_sessions_summary from authenticator;
+    revoke all on function
+      public.calculate_session_duration(timestamptz, timestamptz),
+      public.update_user_sessions_updated_at_column(),
+      public.end_inactive_sessions(integer),
+      public.cleanup_old_sessions(integer)
+      from authenticator;
+  end if;
+end
+$$;
+
+notify pgrst, 'reload schema';

@@ -1,0 +1,86 @@
+//! The command line: what every command takes, and the list of commands.
+
+use anyhow::{Context as _, Result};
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands::{Context, cleanup, demo, end_inactive, migrate, sandbox, summary};
+use crate::config;
+use crate::output::{Color, Format, Report, Terminal};
+
+/// Keeps the user_sessions table of a Supabase project.
+#[derive(Debug, Parser)]
+#[command(name = "sessctl", version, about, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 done, 1 a check said no, 2 usage, 3 failed, 130 interrupted.\n\
+    Connection: --database-url, else DATABASE_URL, else SUPABASE_DB_URL, else either of them in a .env file.")]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Args, Debug)]
+struct Global {
+    #[command(flatten)]
+    connection: config::Args,
+    /// How the result is written to standard output
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    format: Format,
+    /// Write nothing at all on success
+    #[arg(long, short, global = true)]
+    quiet: bool,
+    /// Show the whole chain of an error, and the server's notices
+    #[arg(long, short, global = true)]
+    verbose: bool,
+    /// When to use colour
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    color: Color,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Migrate(migrate::Args),
+    EndInactive(end_inactive::Args),
+    Cleanup(cleanup::Args),
+    Summary(summary::Args),
+    Sandbox(sandbox::Args),
+    Demo(demo::Args),
+}
+
+impl Cli {
+    /// The terminal, or what stands in for it, as the flags want it used.
+    pub fn terminal(&self) -> Terminal {
+        Terminal::new(
+            self.global.format,
+            self.global.color,
+            self.global.quiet,
+            self.global.verbose,
+        )
+    }
+
+    /// Runs the command to its result.
+    ///
+    /// # Errors
+    /// The command's.
+    pub fn run(self, terminal: &Terminal) -> Result<Box<dyn Report>> {
+        // One thread: whatever waits here waits for the database, and a second one would only cost its start.
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("can't start")?;
+        let context = Context {
+            connection: &self.global.connection,
+            terminal,
+        };
+        runtime.block_on(async {
+            match self.command {
+                Command::Migrate(args) => args.run(&context).await,
+                Command::EndInactive(args) => args.run(&context).await,
+                Command::Cleanup(args) => args.run(&context).await,
+                Command::Summary(args) => args.run(&context).await,
+                Command::Sandbox(args) => args.run(&context).await,
+                Command::Demo(args) => args.run(&context).await,
+            }
+        })
+    }
+}

@@ -1,0 +1,87 @@
+//! `sessctl demo`: the whole job on a sandbox, command by command.
+
+use std::io::{self, Write};
+
+use anyhow::{Context as _, Result};
+use clap::Args as ClapArgs;
+use tokio::process::Command;
+
+use super::sandbox::{Done, Shape};
+use super::{Context, interrupted};
+use crate::database::{Database, Target};
+use crate::failure::{Failure, exit};
+use crate::output::{Color, Report, Style, paint};
+use crate::sandbox::Sandbox;
+
+/// What is shown, in the order a user would type it. The sample data comes after the first.
+const STEPS: [&[&str]; 5] = [
+    &["migrate"],
+    &["summary"],
+    &["end-inactive", "--minutes", "60"],
+    &["cleanup", "--days", "90"],
+    &["summary"],
+];
+
+/// Watch the whole job run on a throwaway local PostgreSQL
+#[derive(ClapArgs, Debug)]
+pub struct Args {
+    #[command(flatten)]
+    shape: Shape,
+}
+
+impl Args {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// No server on this machine, or a step that failed.
+    pub async fn run(&self, context: &Context<'_>) -> Result<Box<dyn Report>> {
+        tokio::select! {
+            shown = self.show(context) => shown,
+            stopped = interrupted() => {
+                stopped?;
+                Err(Failure::interrupted("stopped; the sandbox is gone with everything in it").into())
+            }
+        }
+    }
+
+    async fn show(&self, context: &Context<'_>) -> Result<Box<dyn Report>> {
+        let terminal = context.terminal;
+        let mut out = io::stdout();
+        terminal.note("starting a throwaway PostgreSQL in the shape of a Supabase project");
+        let sandbox = Sandbox::start(&self.shape.options()).await?;
+        let program = std::env::current_exe().context("can't find this program's file")?;
+        let color = if terminal.styled() { Color::Always } else { Color::Never };
+        for (number, step) in STEPS.iter().enumerate() {
+            let typed = format!("$ sessctl {}", step.join(" "));
+            writeln!(out, "\n{}", paint(terminal.styled(), Style::Bold, &typed))?;
+            let status = Command::new(&program)
+                .args(*step)
+                .args(["--color", color.name()])
+                .env("DATABASE_URL", sandbox.url())
+                .status()
+                .await
+                .context("can't run this program again")?;
+            if !status.success() {
+                return Err(Failure::new(format!("the demo's step failed: sessctl {}", step.join(" "))).into());
+            }
+            if number == 0 {
+                fill(&sandbox).await?;
+                terminal.note("(6,000 sample sessions of 800 users arrive)");
+            }
+        }
+        writeln!(
+            out,
+            "\nFor your own database, with the connection string that the dashboard shows under Connect:\n\n  \
+             export DATABASE_URL='postgresql://…'\n  sessctl migrate --dry-run"
+        )?;
+        Ok(Box::new(Done(exit::DONE)))
+    }
+}
+
+async fn fill(sandbox: &Sandbox) -> Result<()> {
+    let database = Database::connect(&Target::parse(&sandbox.url())?, "demo").await?;
+    let filled = database.run(include_str!("../sandbox/sample.sql")).await;
+    filled.context("can't write the sample sessions")?;
+    database.close().await;
+    Ok(())
+}

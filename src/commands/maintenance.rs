@@ -1,0 +1,548 @@
+//! What a sweep and a cleanup share: batches in transactions of their own, until the pass has reached its end.
+//!
+//! A batch is one round trip, its commit another: a count is known before its commit is sent, so that after a lost
+//! connection the server can be asked which batches count.
+
+use std::collections::HashMap;
+use std::io;
+use std::pin::Pin;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::Result;
+use chrono::{DateTime, SecondsFormat, Utc};
+use clap::Args as ClapArgs;
+use humantime::Duration as HumanDuration;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use tokio_postgres::types::Type;
+use tokio_postgres::{Error, NoTls};
+
+use super::{Context, Stop, interrupted};
+use crate::database::{Database, Parameter, QueryError, Target, explain};
+use crate::failure::{Failure, exit};
+use crate::output::{Page, Report, Style, Terminal, count};
+
+/// What a batch's transaction begins with: it never waits long for a row that somebody else holds.
+const OPENING: &str = "begin; set local lock_timeout = '2s'";
+
+/// A commit that does not wait for the disk. The last one does, and flushes all before it.
+const COMMIT_UNFLUSHED: &str = "set local synchronous_commit = off; commit";
+
+/// How long a batch should take; the next one is made larger or smaller by it.
+const BATCH_TARGET: Duration = Duration::from_millis(250);
+
+/// How long a stop may wait for the batch at work before it is cancelled.
+const STOP_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The longest pause between two attempts to reconnect.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// The options that every maintenance command has.
+#[derive(ClapArgs, Debug)]
+pub struct Options {
+    /// Count what would be done, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Pause between two batches
+    #[arg(long, value_name = "TIME", default_value = "0s")]
+    pub pause: HumanDuration,
+    /// Stop after this time, between two batches; the next run goes on
+    #[arg(long, value_name = "TIME")]
+    pub max_runtime: Option<HumanDuration>,
+    /// How often in a row a lost connection, a deadlock or a lock timeout is tried again
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub max_retries: u32,
+}
+
+/// One kind of maintenance: its words, its SQL, its parameters.
+pub struct Job<'a> {
+    /// The command's name.
+    pub command: &'static str,
+    /// What is done to a session, in the past tense; the key of the count in JSON.
+    pub done: &'static str,
+    /// The same after "would".
+    pub would: &'static str,
+    /// Which sessions: what stands before the cutoff in a sentence.
+    pub which: &'static str,
+    /// Gives the cutoff and whether anything is due. $1 is `limit`, then `extra`.
+    pub look: &'static str,
+    /// Does one batch. $1 cutoff, $2 most rows, $3 position, then `extra`.
+    pub batch: &'static str,
+    /// Counts what would be done. $1 cutoff, then `extra`.
+    pub count: &'static str,
+    /// Minutes or days.
+    pub limit: i32,
+    /// Further parameters of all three statements.
+    pub extra: Vec<Parameter<'a>>,
+    /// The most rows of a batch.
+    pub batch_size: i32,
+}
+
+#[derive(Deserialize)]
+struct Look {
+    cutoff: String,
+    due: bool,
+}
+
+#[derive(Deserialize)]
+struct Batch {
+    position: Option<String>,
+    affected: u64,
+    finished: bool,
+    skipped: bool,
+    transaction: Option<String>,
+}
+
+/// What a run did.
+pub struct Outcome {
+    done: &'static str,
+    would: &'static str,
+    which: &'static str,
+    tally: Tally,
+    cutoff: String,
+    dry_run: bool,
+    elapsed: Duration,
+    skipped: bool,
+    interrupted: bool,
+    left: Option<u64>,
+}
+
+impl Job<'_> {
+    /// Runs the job to its end, or as far as the options and the world let it.
+    ///
+    /// # Errors
+    /// The server's or the connection's, where trying again is no use; the message says how far the run got.
+    pub async fn run(&self, options: &Options, context: &Context<'_>) -> Result<Outcome> {
+        let start = Instant::now();
+        let target = context.connection.target()?;
+        context.terminal.note(&format!("{} on {target}", self.command));
+        let database = Database::connect(&target, self.command).await?;
+        let mut stop: StopSignal = Box::pin(interrupted());
+        let look = tokio::select! {
+            look = self.look(&database) => look?,
+            stopped = &mut stop => {
+                stopped?;
+                let _ = database.canceller().cancel_query(NoTls).await;
+                return Err(Failure::interrupted("stopped before anything was done").into());
+            }
+        };
+        let mut outcome = Outcome {
+            done: self.done,
+            would: self.would,
+            which: self.which,
+            tally: Tally::default(),
+            cutoff: look.cutoff,
+            dry_run: options.dry_run,
+            elapsed: Duration::ZERO,
+            skipped: false,
+            interrupted: false,
+            left: None,
+        };
+        if options.dry_run {
+            outcome.tally.rows = self.count(&database, &outcome.cutoff).await?;
+            database.close().await;
+        } else if look.due {
+            let mut run = Run {
+                job: self,
+                options,
+                target: &target,
+                terminal: context.terminal,
+                database,
+                ledger: Ledger::default(),
+                position: None,
+                rows: self.batch_size,
+                failures: 0,
+            };
+            let end = run.to_its_end(&outcome.cutoff, start, stop).await?;
+            outcome.tally = run.ledger.total();
+            match end {
+                End::Finished => {}
+                End::Skipped => outcome.skipped = outcome.tally.batches == 0,
+                End::Interrupted => outcome.interrupted = true,
+                End::OutOfTime { left } => outcome.left = Some(left),
+            }
+            run.database.close().await;
+        } else {
+            database.close().await;
+        }
+        outcome.elapsed = start.elapsed();
+        Ok(outcome)
+    }
+
+    async fn look(&self, database: &Database) -> Result<Look, Failure> {
+        let mut parameters: Vec<Parameter<'_>> = vec![(&self.limit, Type::INT4)];
+        parameters.extend(self.extra.iter().cloned());
+        let answer = database.json(self.look, &parameters).await;
+        answer.map_err(|error| error.explain(&format!("{} failed", self.command)))
+    }
+
+    async fn count(&self, database: &Database, cutoff: &str) -> Result<u64, Failure> {
+        let mut parameters: Vec<Parameter<'_>> = vec![(&cutoff, Type::TEXT)];
+        parameters.extend(self.extra.iter().cloned());
+        let answer = database.json(self.count, &parameters).await;
+        answer.map_err(|error| error.explain(&format!("{}: can't count", self.command)))
+    }
+}
+
+/// Sessions done, in how many batches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Tally {
+    rows: u64,
+    batches: u64,
+}
+
+/// What has been done, kept so that it can be put right: a batch whose commit was not seen, or may have been lost with
+/// a crash before it reached the disk, counts if the server says that its transaction committed.
+#[derive(Debug, Default)]
+struct Ledger {
+    flushed: Tally,
+    open: Vec<(String, u64)>,
+}
+
+impl Ledger {
+    fn total(&self) -> Tally {
+        Tally {
+            rows: self.flushed.rows + self.open.iter().map(|(_, rows)| rows).sum::<u64>(),
+            batches: self.flushed.batches + self.open.len() as u64,
+        }
+    }
+
+    /// Everything so far is on the server's disk.
+    fn flush(&mut self) {
+        self.flushed = self.total();
+        self.open.clear();
+    }
+
+    fn settle(&mut self, states: &HashMap<String, String>) {
+        self.open
+            .retain(|(transaction, _)| states.get(transaction).is_some_and(|state| state == "committed"));
+    }
+}
+
+/// A run at work.
+struct Run<'a> {
+    job: &'a Job<'a>,
+    options: &'a Options,
+    target: &'a Target,
+    terminal: &'a Terminal,
+    database: Database,
+    ledger: Ledger,
+    position: Option<String>,
+    rows: i32,
+    /// Failures since the last batch that worked.
+    failures: u32,
+}
+
+/// How a run came to its end.
+enum End {
+    Finished,
+    Skipped,
+    Interrupted,
+    OutOfTime { left: u64 },
+}
+
+type StopSignal = Pin<Box<dyn Future<Output = Result<Stop, Failure>>>>;
+
+impl Run<'_> {
+    async fn to_its_end(&mut self, cutoff: &str, start: Instant, mut stop: StopSignal) -> Result<End, Failure> {
+        let bar = self.terminal.counter(&format!("sessions {}", self.job.done));
+        let end = loop {
+            let begun = Instant::now();
+            let (result, stopped) = self.batch_or_stop(cutoff, &mut stop).await?;
+            bar.set_position(self.ledger.total().rows);
+            match result {
+                Ok(batch) if batch.finished => break End::Finished,
+                Ok(batch) if batch.skipped => break End::Skipped,
+                Ok(batch) => {
+                    self.failures = 0;
+                    self.position = batch.position;
+                    self.adapt(begun.elapsed());
+                }
+                Err(_) if stopped => {
+                    // Cancelled, or failed while it was about to be: nothing of it stays, and nothing is tried again.
+                    self.abandon().await;
+                }
+                Err(error) => self.recover(error).await?,
+            }
+            if stopped {
+                break End::Interrupted;
+            }
+            if self.options.max_runtime.is_some_and(|most| start.elapsed() >= *most) {
+                let left = self.job.count(&self.database, cutoff).await?;
+                break End::OutOfTime { left };
+            }
+            tokio::select! {
+                () = tokio::time::sleep(*self.options.pause), if !self.options.pause.is_zero() => {}
+                stopped = &mut stop, if !self.options.pause.is_zero() => {
+                    stopped?;
+                    break End::Interrupted;
+                }
+                else => {}
+            }
+        };
+        bar.finish_and_clear();
+        if !self.ledger.open.is_empty() {
+            // A transaction with an id and nothing to do: its commit flushes those before it.
+            match self.database.run("select pg_current_xact_id()").await {
+                Ok(()) => self.ledger.flush(),
+                Err(error) => self.recover(QueryError::Server(error)).await?,
+            }
+        }
+        Ok(end)
+    }
+
+    /// One batch; and whether a signal came meanwhile, in which case it had a second to end by itself.
+    async fn batch_or_stop(
+        &mut self,
+        cutoff: &str,
+        stop: &mut StopSignal,
+    ) -> Result<(Result<Batch, QueryError>, bool), Failure> {
+        let cancel = self.database.canceller();
+        let mut batch = Box::pin(self.batch(cutoff));
+        tokio::select! {
+            result = &mut batch => return Ok((result, false)),
+            stopped = stop => {
+                stopped?;
+            }
+        }
+        match tokio::time::timeout(STOP_PATIENCE, &mut batch).await {
+            Ok(result) => Ok((result, true)),
+            Err(_) => {
+                let _ = cancel.cancel_query(NoTls).await;
+                Ok((batch.await, true))
+            }
+        }
+    }
+
+    /// One batch, committed.
+    async fn batch(&mut self, cutoff: &str) -> Result<Batch, QueryError> {
+        let mut parameters: Vec<Parameter<'_>> = vec![
+            (&cutoff, Type::TEXT),
+            (&self.rows, Type::INT4),
+            (&self.position, Type::TEXT),
+        ];
+        parameters.extend(self.job.extra.iter().cloned());
+        let batch: Batch = self.database.json_after(OPENING, self.job.batch, &parameters).await?;
+        if let Some(transaction) = &batch.transaction {
+            self.ledger.open.push((transaction.clone(), batch.affected));
+        }
+        let last = batch.finished || batch.skipped;
+        self.database.run(if last { "commit" } else { COMMIT_UNFLUSHED }).await?;
+        if last {
+            self.ledger.flush();
+        }
+        Ok(batch)
+    }
+
+    fn adapt(&mut self, took: Duration) {
+        if took > BATCH_TARGET {
+            self.shrink(took.as_secs_f64() / BATCH_TARGET.as_secs_f64());
+        } else if took < BATCH_TARGET / 2 {
+            self.rows = self.rows.saturating_mul(2).min(self.job.batch_size);
+        }
+    }
+
+    #[allow(clippy::cast_possible_truncation)]
+    fn shrink(&mut self, by: f64) {
+        self.rows = ((f64::from(self.rows) / by) as i32).max(1);
+    }
+
+    /// Puts the run back on its feet after a failed batch, or says why that is no use.
+    async fn recover(&mut self, error: QueryError) -> Result<(), Failure> {
+        let error = match error {
+            QueryError::Server(error) => error,
+            other => return Err(self.give_up(other.explain(&self.failed()))),
+        };
+        self.failures += 1;
+        let fault = Fault::of(&error);
+        let hopeless = match fault {
+            Fault::Fatal => true,
+            Fault::TooSlow => self.rows == 1,
+            Fault::Lost | Fault::Contended => self.failures > self.options.max_retries,
+        };
+        if hopeless {
+            self.abandon().await;
+            return Err(self.give_up(explain(&error, &self.failed())));
+        }
+        if fault == Fault::TooSlow {
+            self.shrink(2.0);
+        } else {
+            tokio::time::sleep(pause(self.failures)).await;
+        }
+        if fault != Fault::Lost && self.database.run("rollback").await.is_ok() && self.settle().await.is_ok() {
+            return Ok(());
+        }
+        self.reconnect(&error).await
+    }
+
+    /// A new connection; the pass begins anew there.
+    async fn reconnect(&mut self, lost: &Error) -> Result<(), Failure> {
+        self.terminal.note("lost the connection, trying again");
+        let mut last = explain(lost, &self.failed());
+        while self.failures <= self.options.max_retries {
+            match Database::connect(self.target, self.job.command).await {
+                Ok(database) => {
+                    self.database = database;
+                    match self.settle().await {
+                        Ok(()) => {
+                            self.position = None;
+                            return Ok(());
+                        }
+                        Err(error) => last = error.explain(&self.failed()),
+                    }
+                }
+                // Wrong credentials stay wrong, and poolers ban who insists.
+                Err(failure) if failure.is_final() => return Err(self.give_up(failure)),
+                Err(failure) => last = failure,
+            }
+            self.failures += 1;
+            tokio::time::sleep(pause(self.failures)).await;
+        }
+        Err(self.give_up(last))
+    }
+
+    /// Asks the server which of the batches in doubt count. One still at work has a while to end.
+    async fn settle(&mut self) -> Result<(), QueryError> {
+        let deadline = Instant::now() + LONGEST_PAUSE;
+        let ids: Vec<&str> = self.ledger.open.iter().map(|(id, _)| id.as_str()).collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let states = loop {
+            let sql = include_str!("settle.sql");
+            let states: HashMap<String, String> =
+                self.database.json(sql, &[(&ids, Type::TEXT_ARRAY)]).await?;
+            let at_work = states.values().any(|state| state == "in progress");
+            if !at_work || Instant::now() > deadline {
+                break states;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        };
+        self.ledger.settle(&states);
+        Ok(())
+    }
+
+    /// Ends the open transaction where there is one, and puts the count right where the connection lives.
+    async fn abandon(&mut self) {
+        if self.database.run("rollback").await.is_ok() {
+            let _ = self.settle().await;
+        }
+    }
+
+    fn failed(&self) -> String {
+        format!("{} failed on {}", self.job.command, self.target)
+    }
+
+    fn give_up(&self, failure: Failure) -> Failure {
+        match self.ledger.total().rows {
+            0 => failure,
+            rows => failure.after(&format!("{} sessions had been {} before, and stay so", count(rows), self.job.done)),
+        }
+    }
+}
+
+/// What a failed batch calls for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    /// The connection is gone: a new one.
+    Lost,
+    /// Somebody was in the way: the same again.
+    Contended,
+    /// The server's statement_timeout: a smaller batch.
+    TooSlow,
+    /// No use.
+    Fatal,
+}
+
+impl Fault {
+    fn of(error: &Error) -> Self {
+        let Some(code) = error.code() else {
+            return Self::Lost;
+        };
+        match code.code() {
+            // Shutdown, crash, still starting, and the connection exceptions.
+            "57P01" | "57P02" | "57P03" => Self::Lost,
+            code if code.starts_with("08") => Self::Lost,
+            "40P01" | "40001" | "55P03" => Self::Contended,
+            "57014" => Self::TooSlow,
+            _ => Self::Fatal,
+        }
+    }
+}
+
+/// The pause before attempt `failures`: doubling from 100 ms, with as much again by chance.
+fn pause(failures: u32) -> Duration {
+    let base = Duration::from_millis(100) * 2_u32.saturating_pow(failures.saturating_sub(1).min(7));
+    let chance = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |now| now.subsec_nanos() % 1000);
+    (base + base * chance / 1000).min(LONGEST_PAUSE)
+}
+
+impl Outcome {
+    fn cutoff(&self, form: SecondsFormat) -> String {
+        DateTime::parse_from_rfc3339(&self.cutoff).map_or_else(
+            |_| self.cutoff.clone(),
+            |time| time.with_timezone(&Utc).to_rfc3339_opts(form, true),
+        )
+    }
+
+    fn sentence(&self) -> String {
+        let verb = if self.dry_run { self.would } else { self.done };
+        let mut text = format!(
+            "{verb} {} sessions {} {} ({}{:.1} s)",
+            count(self.tally.rows),
+            self.which,
+            self.cutoff(SecondsFormat::Secs),
+            match (self.dry_run, self.tally.batches) {
+                (true, _) => "dry run, ".into(),
+                (false, 1) => "1 batch, ".into(),
+                (false, n) => format!("{} batches, ", count(n)),
+            },
+            self.elapsed.as_secs_f64(),
+        );
+        if self.skipped {
+            text = format!("another run is at work, nothing done here: {text}");
+        }
+        if self.interrupted {
+            text = format!("interrupted: {text}; what is done stays");
+        }
+        if let Some(left) = self.left {
+            text = format!("{text}; out of time, about {} left", count(left));
+        }
+        text
+    }
+}
+
+impl Report for Outcome {
+    fn table(&self, out: &mut Page<'_>) -> io::Result<()> {
+        let style = if self.skipped || self.interrupted || self.left.is_some() {
+            Style::Warning
+        } else {
+            Style::Good
+        };
+        out.raw(&out.paint(style, &self.sentence()))
+    }
+
+    fn json(&self) -> Value {
+        let mut object = Map::new();
+        object.insert(self.done.into(), self.tally.rows.into());
+        let rest = json!({
+            "cutoff": self.cutoff(SecondsFormat::Micros),
+            "dry_run": self.dry_run,
+            "batches": self.tally.batches,
+            "elapsed_ms": u64::try_from(self.elapsed.as_millis()).unwrap_or(u64::MAX),
+            "skipped": self.skipped,
+            "interrupted": self.interrupted,
+            "left": self.left,
+        });
+        if let Value::Object(rest) = rest {
+            object.extend(rest);
+        }
+        Value::Object(object)
+    }
+
+    fn code(&self) -> u8 {
+        if self.interrupted { exit::INTERRUPTED } else { exit::DONE }
+    }
+}

@@ -1,0 +1,142 @@
+//! `sessctl sandbox`: a throwaway PostgreSQL in a Supabase project's shape.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+
+use anyhow::Result;
+use clap::Args as ClapArgs;
+use serde_json::{Value, json};
+use tokio::process::{Child, Command};
+
+use super::{Context, Stop, interrupted};
+use crate::failure::{Failure, exit};
+use crate::output::{Page, Report};
+use crate::sandbox::{Grants, Options, Sandbox};
+
+/// How a sandbox is made, for every command that starts one.
+#[derive(ClapArgs, Debug)]
+pub struct Shape {
+    /// Default privileges of new objects: as in projects made before (open) or since (closed) 30 May 2026
+    #[arg(long, value_enum, default_value_t, value_name = "GRANTS")]
+    grants: Grants,
+    /// Folder of the server's binaries [env: SESSCTL_PG_BINDIR]
+    #[arg(long, value_name = "DIR")]
+    pg_bindir: Option<PathBuf>,
+}
+
+impl Shape {
+    /// The sandbox's options.
+    pub fn options(&self) -> Options {
+        Options {
+            grants: self.grants,
+            bindir: self.pg_bindir.clone(),
+            settings: Vec::new(),
+        }
+    }
+}
+
+/// Start a throwaway local PostgreSQL in the shape of a Supabase project
+///
+/// With a command: runs it with DATABASE_URL set, and exits with its code. Without: prints the connection string and
+/// waits for Ctrl-C. Nothing is left behind either way.
+#[derive(ClapArgs, Debug)]
+pub struct Args {
+    #[command(flatten)]
+    shape: Shape,
+    /// The command to run
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+impl Args {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// No server on this machine, or one that does not start; a command that can't be run.
+    pub async fn run(&self, context: &Context<'_>) -> Result<Box<dyn Report>> {
+        context.terminal.note("starting a throwaway PostgreSQL");
+        let options = self.shape.options();
+        let sandbox = tokio::select! {
+            sandbox = Sandbox::start(&options) => sandbox?,
+            stopped = interrupted() => {
+                stopped?;
+                return Err(Failure::interrupted("stopped while the sandbox was starting").into());
+            }
+        };
+        let Some((program, arguments)) = self.command.split_first() else {
+            let mut out = io::stdout();
+            context.terminal.write(&Url(sandbox.url()), &mut out)?;
+            context.terminal.note("waiting; Ctrl-C stops it and removes all it wrote");
+            interrupted().await?;
+            return Ok(Box::new(Done(exit::DONE)));
+        };
+        let mut child = Command::new(program)
+            .args(arguments)
+            .env("DATABASE_URL", sandbox.url())
+            .env_remove("SUPABASE_DB_URL")
+            .spawn()
+            .map_err(|error| Failure::new(format!("can't run {}: {error}", program.display())))?;
+        let status = loop {
+            tokio::select! {
+                status = child.wait() => break status?,
+                stopped = interrupted() => {
+                    // Ctrl-C in a terminal reaches the command by itself, and its end is the end.
+                    if stopped? == Stop::Terminate {
+                        terminate(&child).await;
+                    }
+                }
+            }
+        };
+        Ok(Box::new(Done(code_of(status))))
+    }
+}
+
+async fn terminate(child: &Child) {
+    if let Some(pid) = child.id() {
+        // Where it is gone already, there is nothing to stop.
+        let _ = Command::new("kill").arg(pid.to_string()).status().await;
+    }
+}
+
+/// As a shell has it: the command's code, or 128 and the signal that ended it.
+fn code_of(status: ExitStatus) -> u8 {
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(exit::FAILED)
+}
+
+/// The connection string, while the sandbox waits.
+struct Url(String);
+
+impl Report for Url {
+    fn table(&self, out: &mut Page<'_>) -> io::Result<()> {
+        out.line(&self.0)
+    }
+
+    fn json(&self) -> Value {
+        json!({ "database_url": self.0 })
+    }
+}
+
+/// Nothing more to say than the exit code.
+pub struct Done(pub u8);
+
+impl Report for Done {
+    fn table(&self, _: &mut Page<'_>) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn json(&self) -> Value {
+        Value::Null
+    }
+
+    fn code(&self) -> u8 {
+        self.0
+    }
+
+    fn silent(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,167 @@
+//! `sessctl summary`: who is active now, by platform.
+
+use std::io;
+
+use anyhow::Result;
+use chrono::{DateTime, SecondsFormat, Utc};
+use clap::Args as ClapArgs;
+use comfy_table::{CellAlignment, Table, presets};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Context;
+use crate::output::{Page, Report, Rows, Style, count, visible};
+
+/// The width of the bar that shows a platform's share.
+const BAR_WIDTH: u64 = 20;
+
+/// Show who is active now, by platform
+#[derive(ClapArgs, Debug)]
+pub struct Args {}
+
+impl Args {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// The server's or the connection's.
+    pub async fn run(&self, context: &Context<'_>) -> Result<Box<dyn Report>> {
+        let database = context.connect("summary").await?;
+        let answer = database.json(include_str!("summary.sql"), &[]).await;
+        let summary: Summary = answer.map_err(|error| error.explain("summary failed"))?;
+        database.close().await;
+        if summary.filtered {
+            context.terminal.warn(
+                "row level security applies to this role, and hides sessions from it: use postgres, or a role with BYPASSRLS",
+            );
+        }
+        Ok(Box::new(summary))
+    }
+}
+
+#[derive(Deserialize)]
+struct Summary {
+    now: DateTime<Utc>,
+    filtered: bool,
+    platforms: Vec<Platform>,
+}
+
+/// A row of the view. Its times are texts: clients can write ones that no calendar here holds.
+#[derive(Deserialize)]
+struct Platform {
+    platform: String,
+    active_count: u64,
+    avg_session_minutes: f64,
+    oldest_session: Option<String>,
+    latest_activity: Option<String>,
+}
+
+impl Summary {
+    fn total(&self) -> u64 {
+        self.platforms.iter().map(|platform| platform.active_count).sum()
+    }
+
+    /// How long ago, in words; a time that no calendar holds stays as it is.
+    fn ago(&self, time: Option<&str>) -> String {
+        let Some(time) = time else {
+            return "never".into();
+        };
+        match DateTime::parse_from_rfc3339(time) {
+            Ok(then) => match (self.now - then.with_timezone(&Utc)).num_seconds() {
+                ..-60 => format!("in {}", span(then.with_timezone(&Utc).signed_duration_since(self.now).num_seconds())),
+                seconds => format!("{} ago", span(seconds)),
+            },
+            Err(_) => time.to_owned(),
+        }
+    }
+}
+
+/// A time as RFC 3339 in UTC; one that no calendar here holds stays as it is.
+fn utc(time: Option<&String>) -> Option<String> {
+    time.map(|time| match DateTime::parse_from_rfc3339(time) {
+        Ok(parsed) => parsed.with_timezone(&Utc).to_rfc3339_opts(SecondsFormat::Micros, true),
+        Err(_) => time.clone(),
+    })
+}
+
+/// Seconds in the two largest units that matter.
+fn span(seconds: i64) -> String {
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{} s", seconds.max(0)),
+        (0, 0, _) => format!("{minutes} min"),
+        (0, _, _) => format!("{hours} h {minutes} min"),
+        _ => format!("{days} d {hours} h"),
+    }
+}
+
+#[allow(clippy::cast_possible_truncation)]
+fn minutes(minutes: f64) -> String {
+    span((minutes * 60.0) as i64)
+}
+
+impl Report for Summary {
+    fn table(&self, out: &mut Page<'_>) -> io::Result<()> {
+        if self.platforms.is_empty() {
+            return out.line("no session is active");
+        }
+        let mut table = Table::new();
+        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+        let mut header = vec!["platform", "active", "average age", "oldest", "latest activity"];
+        if out.styled() {
+            header.push("share");
+        }
+        table.set_header(header.iter().map(|title| out.paint(Style::Bold, title)));
+        let total = self.total();
+        for row in &self.platforms {
+            let mut cells = vec![
+                visible(&row.platform),
+                count(row.active_count),
+                minutes(row.avg_session_minutes),
+                visible(&self.ago(row.oldest_session.as_deref())),
+                visible(&self.ago(row.latest_activity.as_deref())),
+            ];
+            if out.styled() {
+                let filled = row.active_count * BAR_WIDTH / total.max(1);
+                let bar = "█".repeat(usize::try_from(filled.max(1)).unwrap_or(1));
+                cells.push(out.paint(Style::Good, &bar));
+            }
+            table.add_row(cells);
+        }
+        table.add_row(vec![out.paint(Style::Bold, "total"), out.paint(Style::Bold, &count(total))]);
+        if let Some(column) = table.column_mut(1) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        out.raw(&table.to_string())
+    }
+
+    fn json(&self) -> Value {
+        let platforms: Vec<Value> = self
+            .platforms
+            .iter()
+            .map(|row| {
+                json!({
+                    "platform": row.platform,
+                    "active_count": row.active_count,
+                    "avg_session_minutes": row.avg_session_minutes,
+                    "oldest_session": utc(row.oldest_session.as_ref()),
+                    "latest_activity": utc(row.latest_activity.as_ref()),
+                })
+            })
+            .collect();
+        json!({ "platforms": platforms, "total_active": self.total() })
+    }
+
+    fn csv(&self) -> Option<Rows> {
+        let header = vec!["platform", "active_count", "avg_session_minutes", "oldest_session", "latest_activity"];
+        let rows = self.platforms.iter().map(|row| {
+            vec![
+                row.platform.clone(),
+                row.active_count.to_string(),
+                row.avg_session_minutes.to_string(),
+                utc(row.oldest_session.as_ref()).unwrap_or_default(),
+                utc(row.latest_activity.as_ref()).unwrap_or_default(),
+            ]
+        });
+        Some((header, rows.collect()))
+    }
+}

@@ -1,0 +1,15 @@
+-- Who is active now, by platform, most active first. No parameters. filtered: row level security hides rows from this role.
+select json_build_object(
+  'now', now(),
+  'filtered', row_security_active('public.user_sessions'),
+  'platforms', (
+    select coalesce(json_agg(json_build_object(
+      'platform', s.platform,
+      'active_count', s.active_count,
+      'avg_session_minutes', round(s.avg_session_minutes, 2),
+      'oldest_session', s.oldest_session,
+      'latest_activity', s.latest_activity
+    ) order by s.active_count desc, s.platform), '[]')
+    from public.active_sessions_summary as s
+  )
+)::text

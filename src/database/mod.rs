@@ -1,0 +1,145 @@
+//! The connection, the same for every command: one policy, one set of messages.
+//!
+//! Everything goes through the simple protocol or unnamed statements, and no state outlives a transaction: a
+//! transaction pooler may hand each transaction to another server connection.
+
+mod remedy;
+mod target;
+
+use serde::de::DeserializeOwned;
+use tokio::task::JoinHandle;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{CancelToken, Client, Error, NoTls, SimpleQueryMessage};
+
+pub use remedy::{explain, server_message};
+pub use target::Target;
+
+use crate::failure::Failure;
+
+/// A parameter with its type, so that the server need not be asked for it.
+pub type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
+
+/// One connection.
+pub struct Database {
+    client: Client,
+    driver: JoinHandle<()>,
+    target: Target,
+}
+
+impl Database {
+    /// Connects; `command` goes into application_name.
+    ///
+    /// # Errors
+    /// What happened, on which host, port, user and database, and what to do.
+    pub async fn connect(target: &Target, command: &str) -> Result<Self, Failure> {
+        let config = target.config(command);
+        let (client, connection) = config.connect(NoTls).await.map_err(|error| {
+            explain(&error, &format!("can't connect to {target}"))
+        })?;
+        let driver = tokio::spawn(async move {
+            // Whatever ends the connection is reported by the statement that waits on it.
+            let _ = connection.await;
+        });
+        Ok(Self {
+            client,
+            driver,
+            target: target.clone(),
+        })
+    }
+
+    /// The database this is a connection to.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Cancels what runs here, from elsewhere.
+    pub fn canceller(&self) -> CancelToken {
+        self.client.cancel_token()
+    }
+
+    /// Runs statements without a result in one round trip; several are one transaction.
+    ///
+    /// # Errors
+    /// The server's, or the connection's.
+    pub async fn run(&self, sql: &str) -> Result<(), Error> {
+        self.client.batch_execute(sql).await
+    }
+
+    /// The rows of a statement without parameters, their values as text.
+    ///
+    /// # Errors
+    /// The server's, or the connection's.
+    pub async fn rows(&self, sql: &str) -> Result<Vec<SimpleQueryMessage>, Error> {
+        self.client.simple_query(sql).await
+    }
+
+    /// The one JSON value that a query gives back, in one round trip.
+    ///
+    /// # Errors
+    /// The server's, or the connection's.
+    pub async fn json<T: DeserializeOwned>(
+        &self,
+        sql: &str,
+        parameters: &[Parameter<'_>],
+    ) -> Result<T, QueryError> {
+        let rows = self.client.query_typed(sql, parameters).await?;
+        let text: &str = rows.first().ok_or(QueryError::Empty)?.try_get(0)?;
+        Ok(serde_json::from_str(text)?)
+    }
+
+    /// [`Self::json`] in a transaction that `opening` begins, both sent at once: one round trip. It stays open.
+    ///
+    /// # Errors
+    /// The server's, or the connection's; the first one, where both fail.
+    pub async fn json_after<T: DeserializeOwned>(
+        &self,
+        opening: &str,
+        sql: &str,
+        parameters: &[Parameter<'_>],
+    ) -> Result<T, QueryError> {
+        let (opened, answer) = tokio::join!(self.run(opening), self.json(sql, parameters));
+        opened?;
+        answer
+    }
+
+    /// Says goodbye, so that a pooler sees a clean end.
+    pub async fn close(self) {
+        drop(self.client);
+        let _ = self.driver.await;
+    }
+}
+
+/// Why a query gave no value.
+#[derive(Debug)]
+pub enum QueryError {
+    /// The server's word, or the connection's end.
+    Server(Error),
+    /// No row came back.
+    Empty,
+    /// The value has another shape than this program knows.
+    Shape(serde_json::Error),
+}
+
+impl From<Error> for QueryError {
+    fn from(error: Error) -> Self {
+        Self::Server(error)
+    }
+}
+
+impl From<serde_json::Error> for QueryError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Shape(error)
+    }
+}
+
+impl QueryError {
+    /// The failure a person reads: `what` could not be done.
+    pub fn explain(self, what: &str) -> Failure {
+        match self {
+            Self::Server(error) => explain(&error, what),
+            Self::Empty => Failure::new(format!("{what}: the server gave no answer back")),
+            Self::Shape(error) => Failure::new(format!("{what}: the server's answer has an unknown shape"))
+                .because(error),
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! An error as a person reads it: what failed, and what to do next.
+
+use std::fmt;
+
+/// The exit codes, the same for every command.
+pub mod exit {
+    /// Done.
+    pub const DONE: u8 = 0;
+    /// A check said no: drift, pending migrations, a problem found. Not a failure.
+    pub const NO: u8 = 1;
+    /// The command line or the configuration can't be understood.
+    pub const USAGE: u8 = 2;
+    /// The operation failed.
+    pub const FAILED: u8 = 3;
+    /// Stopped by SIGINT or SIGTERM.
+    pub const INTERRUPTED: u8 = 130;
+}
+
+/// What failed, on what, and what to do next. `Display` is the first line alone.
+#[derive(Debug)]
+pub struct Failure {
+    what: String,
+    remedy: Option<String>,
+    code: u8,
+    is_final: bool,
+    source: Option<anyhow::Error>,
+}
+
+impl Failure {
+    /// An operation that failed: exit code 3.
+    pub fn new(what: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            remedy: None,
+            code: exit::FAILED,
+            is_final: false,
+            source: None,
+        }
+    }
+
+    /// A command line or configuration that can't be understood: exit code 2.
+    pub fn usage(what: impl Into<String>) -> Self {
+        Self {
+            code: exit::USAGE,
+            ..Self::new(what)
+        }
+    }
+
+    /// Stopped by a signal: exit code 130.
+    pub fn interrupted(what: impl Into<String>) -> Self {
+        Self {
+            code: exit::INTERRUPTED,
+            ..Self::new(what)
+        }
+    }
+
+    /// Adds what to do next.
+    pub fn remedy(self, remedy: impl Into<String>) -> Self {
+        Self {
+            remedy: Some(remedy.into()),
+            ..self
+        }
+    }
+
+    /// Adds the error below, shown with `--verbose`.
+    pub fn because(self, source: impl Into<anyhow::Error>) -> Self {
+        Self {
+            source: Some(source.into()),
+            ..self
+        }
+    }
+
+    /// Adds what had happened before it failed.
+    pub fn after(self, before: &str) -> Self {
+        Self {
+            what: format!("{}; {before}", self.what),
+            ..self
+        }
+    }
+
+    /// Marks a failure that trying again can't mend, and may make worse.
+    pub fn finally(self) -> Self {
+        Self { is_final: true, ..self }
+    }
+
+    /// Whether trying again is of no use.
+    pub fn is_final(&self) -> bool {
+        self.is_final
+    }
+
+    /// What to do next, where something helps.
+    pub fn advice(&self) -> Option<&str> {
+        self.remedy.as_deref()
+    }
+
+    /// The process's exit code.
+    pub fn code(&self) -> u8 {
+        self.code
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for Failure {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_ref().map(AsRef::as_ref)
+    }
+}

@@ -1,0 +1,13 @@
+//! sessctl keeps the `user_sessions` table of a Supabase project: its schema, its sweeps, its cleanup, its checks.
+//!
+//! The library is the program without its `main`, so that tests can start the sandbox and reach each part.
+
+pub mod cli;
+pub mod commands;
+pub mod config;
+pub mod database;
+pub mod failure;
+pub mod migrations;
+pub mod output;
+pub mod sandbox;
+pub mod schema;

@@ -1,0 +1,124 @@
+//! A failed migration, as a person reads it: file, line and column, the server's words, and what to do.
+
+use std::error::Error as StdError;
+
+use refinery::Migration;
+use serde::Deserialize;
+use tokio_postgres::error::{DbError, ErrorPosition, SqlState};
+
+use crate::database::{Database, server_message};
+use crate::failure::Failure;
+
+/// The driver's error under refinery's, which by itself only says that there was one.
+pub fn driver_error(error: &refinery::Error) -> Option<&tokio_postgres::Error> {
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(found) = error.downcast_ref::<tokio_postgres::Error>() {
+            return Some(found);
+        }
+        cause = error.source();
+    }
+    None
+}
+
+/// Whether the server refused with this SQLSTATE.
+pub fn has_code(error: &refinery::Error, code: &SqlState) -> bool {
+    driver_error(error).and_then(tokio_postgres::Error::code) == Some(code)
+}
+
+/// Turns refinery's error into a failure that tells.
+pub async fn explain(database: &Database, migration: &Migration, error: &refinery::Error) -> Failure {
+    let name = format!("V{}__{}.sql", migration.version(), migration.name());
+    let Some(driver) = driver_error(error) else {
+        return Failure::new(format!("migration {name} failed: {error}"));
+    };
+    let Some(db) = driver.as_db_error() else {
+        return crate::database::explain(driver, &format!("migration {name} failed"))
+            .remedy("run sessctl migrate again: it goes on where this one stopped");
+    };
+    let place = place(migration.sql().unwrap_or_default(), db);
+    let at = place.as_ref().map_or(String::new(), |p| format!(":{}:{}", p.line, p.column));
+    let excerpt = place.map_or(String::new(), |p| p.excerpt);
+    let failure = Failure::new(format!("migration {name}{at} failed: {}{excerpt}", server_message(db)))
+        .because(anyhow::anyhow!("SQLSTATE {}", db.code().code()));
+    match remedy(database, db).await {
+        Some(remedy) => failure.remedy(remedy),
+        None => failure,
+    }
+}
+
+struct Place {
+    line: usize,
+    column: usize,
+    excerpt: String,
+}
+
+/// Where in the migration's text the server points, and that line with a caret under the place.
+fn place(sql: &str, db: &DbError) -> Option<Place> {
+    let Some(ErrorPosition::Original(position)) = db.position() else {
+        return None;
+    };
+    // The server counts characters from 1.
+    let offset = (*position as usize).checked_sub(1)?;
+    let before: String = sql.chars().take(offset).collect();
+    let line = before.matches('\n').count() + 1;
+    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+    let text = sql.lines().nth(line - 1)?;
+    let gutter = line.to_string();
+    let excerpt = format!(
+        "\n{gutter} | {text}\n{} | {}^",
+        " ".repeat(gutter.len()),
+        " ".repeat(column - 1)
+    );
+    Some(Place { line, column, excerpt })
+}
+
+#[derive(Deserialize)]
+struct Blocker {
+    pid: i32,
+    seconds: i64,
+    state: String,
+    query: String,
+}
+
+async fn remedy(database: &Database, db: &DbError) -> Option<String> {
+    let code = db.code();
+    if *code == SqlState::LOCK_NOT_AVAILABLE {
+        let blocker: Option<Blocker> = database.json(include_str!("blockers.sql"), &[]).await.ok()?;
+        return Some(match blocker {
+            Some(b) => format!(
+                "process {} holds the table ({}, for {} s: {}); wait for it, or end it with: select pg_terminate_backend({})",
+                b.pid, b.state, b.seconds, b.query, b.pid
+            ),
+            None => "a table was in use for too long; run it again, or with a larger --lock-timeout".into(),
+        });
+    }
+    if *code == SqlState::QUERY_CANCELED {
+        return Some(
+            "the server's statement_timeout cut it off: run it over the direct connection or the session pooler \
+             (port 5432), with ?options=-c%20statement_timeout%3D0 at the end of the connection string"
+                .into(),
+        );
+    }
+    let about_rows = [
+        SqlState::CHECK_VIOLATION,
+        SqlState::NOT_NULL_VIOLATION,
+        SqlState::UNIQUE_VIOLATION,
+        SqlState::FOREIGN_KEY_VIOLATION,
+    ];
+    if about_rows.contains(code) {
+        return Some(
+            "rows of public.user_sessions don't fit the schema; nothing of this migration was kept: mend those rows, \
+             then run sessctl migrate again"
+                .into(),
+        );
+    }
+    if *code == SqlState::DEPENDENT_OBJECTS_STILL_EXIST {
+        return Some(
+            "the object must be made anew, and yours depend on it: drop those named, run sessctl migrate, and create \
+             them again; nothing of this migration was kept"
+                .into(),
+        );
+    }
+    db.hint().map(ToOwned::to_owned)
+}

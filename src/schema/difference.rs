@@ -1,0 +1,140 @@
+//! The difference between what the schema is and what it should be, and what each difference means.
+
+use serde::Serialize;
+
+use super::Facts;
+
+/// The API's roles: what they may do beyond ours is a matter of safety.
+const API_ROLES: [&str; 5] = ["PUBLIC", "anon", "authenticated", "service_role", "authenticator"];
+
+/// Properties that a team may set as it likes.
+const FREE_PROPERTIES: [&str; 3] = ["options", "replica identity", "publications"];
+
+/// How much a difference matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Class {
+    /// The schema is not what the migrations make, or something extra touches safety.
+    Drift,
+    /// Somebody's own addition; drift only when asked to be strict.
+    Extra,
+}
+
+/// One difference.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// The object, its kind first: `policy NAME`, `column public.user_sessions.NAME`.
+    pub object: String,
+    /// Which of its properties; `present` where the whole object is missing or extra.
+    pub property: String,
+    /// What the migrations make; absent for what is extra.
+    pub expected: Option<String>,
+    /// What is there; absent for what is missing.
+    pub found: Option<String>,
+    /// What it means for safety or for the work, in a few words.
+    pub note: Option<&'static str>,
+    /// How much it matters.
+    #[serde(skip)]
+    pub class: Class,
+}
+
+/// All differences between two sets of facts, by object.
+pub fn compare(expected: &Facts, found: &Facts) -> Vec<Difference> {
+    let mut differences = Vec::new();
+    let mut add = |object: &str, property: &str, wanted: Option<&String>, is: Option<&String>| {
+        differences.push(Difference {
+            object: object.to_owned(),
+            property: property.to_owned(),
+            expected: wanted.cloned(),
+            found: is.cloned(),
+            note: note(object, property, wanted, is),
+            class: class(object, property, wanted.is_some()),
+        });
+    };
+    let present = String::from("yes");
+    let missing = String::from("no");
+    for (object, properties) in expected {
+        match found.get(object) {
+            None => add(object, "present", Some(&present), Some(&missing)),
+            Some(there) => {
+                for (property, wanted) in properties {
+                    let is = there.get(property);
+                    if is != Some(wanted) {
+                        add(object, property, Some(wanted), is);
+                    }
+                }
+                for (property, is) in there {
+                    if !properties.contains_key(property) {
+                        add(object, property, None, Some(is));
+                    }
+                }
+            }
+        }
+    }
+    for (object, there) in found {
+        if expected.contains_key(object) {
+            continue;
+        }
+        // Rights on an extra column are rights on our table; the rest of an extra object is one line.
+        let summary = there.get("definition").or_else(|| there.get("type")).unwrap_or(&present);
+        add(object, "present", None, Some(summary));
+        for (property, is) in there.iter().filter(|(property, _)| grantee(property).is_some()) {
+            add(object, property, None, Some(is));
+        }
+    }
+    differences
+}
+
+/// The role in `grant RIGHT to ROLE`.
+fn grantee(property: &str) -> Option<&str> {
+    property.strip_prefix("grant ")?.split_once(" to ").map(|(_, role)| role)
+}
+
+fn class(object: &str, property: &str, is_ours: bool) -> Class {
+    if FREE_PROPERTIES.contains(&property) && object.starts_with("table ") {
+        return Class::Extra;
+    }
+    if is_ours {
+        return Class::Drift;
+    }
+    if let Some(role) = grantee(property) {
+        return if API_ROLES.contains(&role) { Class::Drift } else { Class::Extra };
+    }
+    let harmless = ["column ", "constraint ", "index "].iter().any(|kind| object.starts_with(kind));
+    if harmless && property == "present" { Class::Extra } else { Class::Drift }
+}
+
+fn note(object: &str, property: &str, expected: Option<&String>, found: Option<&String>) -> Option<&'static str> {
+    let kind = object.split(' ').next().unwrap_or_default();
+    let missing = property == "present" && expected.is_some();
+    if let Some(role) = grantee(property) {
+        return match (expected, role) {
+            (None, "anon" | "PUBLIC") => Some("reachable without signing in"),
+            (None, "authenticated") => Some("every signed-in user has this right"),
+            (None, "service_role" | "authenticator") => Some("beyond what the API needs"),
+            (None, _) => None,
+            (Some(_), _) if found.is_none() => Some("clients lose a right they need"),
+            (Some(_), _) => Some("the role may pass this right on"),
+        };
+    }
+    match (kind, property) {
+        ("table", "row level security") => Some("every user of the API reads and writes every row"),
+        ("table", "force row level security") => Some("the owner's maintenance may see no rows"),
+        ("table", "persistence") => Some("the rows are lost when the server crashes"),
+        ("table", "publications") => Some("a sweep streams an event for each row it ends"),
+        ("policy", "present") if missing => Some("users lose access to their own rows"),
+        ("policy", _) => Some("decides who reads and writes which rows"),
+        ("trigger", "present") if missing => Some("updated_at is no longer kept"),
+        ("trigger", "enabled") => Some("updated_at is no longer kept"),
+        ("trigger", _) if expected.is_none() => Some("runs with every write to the table"),
+        ("rule", _) => Some("rewrites statements on the table"),
+        ("view", "options") => Some("without security_invoker every reader sees everybody's sessions"),
+        ("function", "settings") => Some("a caller's search_path could put other functions under its feet"),
+        ("function", "security") => Some("runs with its owner's rights"),
+        ("index", "valid") => Some("costs every write and serves no read"),
+        ("index", "present") if missing => Some("lookups and maintenance get slow"),
+        (_, "owner") => Some("the owner may do anything with it"),
+        ("constraint", "validated") => Some("old rows may not comply"),
+        _ => None,
+    }
+}

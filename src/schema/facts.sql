@@ -1,0 +1,187 @@
+-- What a database has of the schema that the migrations make, as rows of (object, property, value).
+-- No parameters. Reads the catalogs alone, whatever the role may do with the objects; the caller sets search_path to ''
+-- and the other settings that names and expressions are printed by, see facts_settings.sql.
+-- What one major version prints in another way than the next is levelled here and nowhere else.
+with
+relations as (
+  select c.oid, c.relname, c.relkind, c.relowner, c.relacl, c.reloptions, c.relpersistence, c.relrowsecurity,
+    c.relforcerowsecurity, c.relreplident, n.nspname,
+    case c.relkind when 'r' then 'table' when 'v' then 'view' when 'm' then 'materialized view' when 'p' then 'partitioned table' when 'f' then 'foreign table' when 'S' then 'sequence' else c.relkind::text end as kind,
+    format('%s.%s', n.nspname, c.relname) as name
+  from pg_catalog.pg_class as c
+  join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+  where c.relkind in ('r', 'v', 'm', 'p', 'f', 'S')
+    and (n.nspname = 'sessctl'
+      or n.nspname = 'public' and c.relname in ('user_sessions', 'active_sessions_summary'))
+),
+sessions as (
+  select * from relations where name = 'public.user_sessions'
+),
+routines as (
+  select p.*, format('function %s.%s(%s)', n.nspname, p.proname, pg_catalog.oidvectortypes(p.proargtypes)) as object
+  from pg_catalog.pg_proc as p
+  join pg_catalog.pg_namespace as n on n.oid = p.pronamespace
+  where n.nspname = 'sessctl'
+    or n.nspname = 'public' and p.proname in (
+      'update_user_sessions_updated_at_column', 'calculate_session_duration',
+      'cleanup_old_sessions', 'end_inactive_sessions')
+),
+private as (
+  select n.oid, n.nspowner, n.nspacl from pg_catalog.pg_namespace as n where n.nspname = 'sessctl'
+),
+owners (object, owner) as (
+  select format('%s %s', kind, name), relowner from relations
+  union all
+  select object, proowner from routines
+),
+-- Rights as (object, owner, rights): a missing list means what the kind of object grants by default.
+rights (object, owner, acl) as (
+  select format('%s %s', r.kind, r.name), r.relowner, coalesce(r.relacl, pg_catalog.acldefault('r', r.relowner)) from relations as r
+  union all
+  select format('column %s.%s', r.name, a.attname), r.relowner, a.attacl
+  from relations as r join pg_catalog.pg_attribute as a on a.attrelid = r.oid
+  where a.attacl is not null and not a.attisdropped
+  union all
+  select p.object, p.proowner, coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner)) from routines as p
+  union all
+  select 'schema sessctl', n.nspowner, coalesce(n.nspacl, pg_catalog.acldefault('n', n.nspowner)) from private as n
+),
+facts (object, property, value) as (
+  select 'schema sessctl', 'present', 'yes' from private
+  union all
+  select o.object, 'owner',
+    case when o.owner = (select nspowner from private) then 'the owner of schema sessctl' else pg_catalog.pg_get_userbyid(o.owner)::text end
+  from owners as o
+  union all
+  select format('%s %s', r.kind, r.name), f.property, f.value
+  from relations as r
+  cross join lateral (values
+    ('comment', pg_catalog.obj_description(r.oid, 'pg_class')),
+    ('options', array_to_string(array(select o from unnest(r.reloptions) as o order by o), ', '))
+  ) as f (property, value)
+  where f.value <> '' and (f.property <> 'comment' or r.nspname = 'public')
+  union all
+  select format('%s %s', r.kind, r.name), f.property, f.value
+  from sessions as r
+  cross join lateral (values
+    ('persistence', case r.relpersistence when 'p' then 'permanent' when 'u' then 'unlogged' else 'temporary' end),
+    ('row level security', case when r.relrowsecurity then 'on' else 'off' end),
+    ('force row level security', case when r.relforcerowsecurity then 'on' else 'off' end),
+    ('replica identity', case r.relreplident when 'd' then 'default' when 'f' then 'full' when 'n' then 'nothing' else 'index' end),
+    ('publications', (
+      select string_agg(p.pubname, ', ' order by p.pubname)
+      from pg_catalog.pg_publication as p
+      where p.puballtables or exists (
+        select from pg_catalog.pg_publication_rel as pr where pr.prpubid = p.oid and pr.prrelid = r.oid)
+    )),
+    ('inherits', (
+      select string_agg(i.inhparent::regclass::text, ', ' order by i.inhseqno)
+      from pg_catalog.pg_inherits as i where i.inhrelid = r.oid
+    ))
+  ) as f (property, value)
+  union all
+  select format('column %s.%s', r.name, a.attname), f.property, f.value
+  from sessions as r
+  join pg_catalog.pg_attribute as a on a.attrelid = r.oid and a.attnum > 0 and not a.attisdropped
+  left join pg_catalog.pg_attrdef as d on d.adrelid = a.attrelid and d.adnum = a.attnum
+  cross join lateral (values
+    ('type', pg_catalog.format_type(a.atttypid, a.atttypmod)),
+    ('nullable', case when a.attnotnull then 'no' else 'yes' end),
+    ('default', pg_catalog.pg_get_expr(d.adbin, d.adrelid)),
+    ('identity', nullif(a.attidentity::text, '')),
+    ('generated', nullif(a.attgenerated::text, '')),
+    ('comment', pg_catalog.col_description(r.oid, a.attnum))
+  ) as f (property, value)
+  union all
+  -- From version 18 on a NOT NULL is a constraint too; the column's fact says it on all of them.
+  select format('constraint %s', c.conname), f.property, f.value
+  from sessions as r
+  join pg_catalog.pg_constraint as c on c.conrelid = r.oid and c.contype in ('p', 'u', 'f', 'c', 'x')
+  cross join lateral (values
+    ('definition', regexp_replace(pg_catalog.pg_get_constraintdef(c.oid), ' NOT VALID$', '')),
+    ('validated', case when c.convalidated then 'yes' else 'no' end)
+  ) as f (property, value)
+  union all
+  select format('index %s', c.relname), f.property, f.value
+  from sessions as r
+  join pg_catalog.pg_index as i on i.indrelid = r.oid
+  join pg_catalog.pg_class as c on c.oid = i.indexrelid
+  cross join lateral (values
+    ('definition', pg_catalog.pg_get_indexdef(i.indexrelid)),
+    ('valid', case when i.indisvalid and i.indisready then 'yes' else 'no' end)
+  ) as f (property, value)
+  union all
+  select format('policy %s', p.polname), f.property, f.value
+  from sessions as r
+  join pg_catalog.pg_policy as p on p.polrelid = r.oid
+  cross join lateral (values
+    ('command', case p.polcmd when 'r' then 'select' when 'a' then 'insert' when 'w' then 'update' when 'd' then 'delete' else 'all' end),
+    ('roles', (
+      select string_agg(case when m = 0 then 'public' else pg_catalog.pg_get_userbyid(m)::text end, ', ' order by m)
+      from unnest(p.polroles) as m
+    )),
+    ('kind', case when p.polpermissive then 'permissive' else 'restrictive' end),
+    ('using', pg_catalog.pg_get_expr(p.polqual, p.polrelid)),
+    ('check', pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid))
+  ) as f (property, value)
+  union all
+  select format('trigger %s', t.tgname), f.property, f.value
+  from sessions as r
+  join pg_catalog.pg_trigger as t on t.tgrelid = r.oid and not t.tgisinternal
+  cross join lateral (values
+    ('definition', pg_catalog.pg_get_triggerdef(t.oid)),
+    ('enabled', case t.tgenabled when 'O' then 'yes' when 'D' then 'no' when 'R' then 'on replicas only' else 'always' end)
+  ) as f (property, value)
+  union all
+  select format('rule %s on %s', w.rulename, r.name), 'definition', pg_catalog.pg_get_ruledef(w.oid)
+  from relations as r
+  join pg_catalog.pg_rewrite as w on w.ev_class = r.oid and w.rulename <> '_RETURN'
+  union all
+  select format('trigger %s on %s', t.tgname, r.name), 'definition', pg_catalog.pg_get_triggerdef(t.oid)
+  from relations as r
+  join pg_catalog.pg_trigger as t on t.tgrelid = r.oid and not t.tgisinternal
+  where r.name <> 'public.user_sessions'
+  union all
+  -- Up to version 15 each column of a view bears its table's name or alias, later only where two tables are read.
+  select format('%s %s', r.kind, r.name), 'definition',
+    trim(regexp_replace(regexp_replace(pg_catalog.pg_get_viewdef(r.oid), '\m(s|user_sessions)\.', '', 'g'), '\s+', ' ', 'g'))
+  from relations as r
+  where r.relkind in ('v', 'm')
+  union all
+  select p.object, f.property, f.value
+  from routines as p
+  join pg_catalog.pg_language as l on l.oid = p.prolang
+  cross join lateral (values
+    ('kind', case p.prokind when 'f' then 'function' when 'p' then 'procedure' when 'a' then 'aggregate' else 'window' end),
+    ('arguments', pg_catalog.pg_get_function_arguments(p.oid)),
+    ('result', pg_catalog.pg_get_function_result(p.oid)),
+    ('language', l.lanname::text),
+    ('volatility', case p.provolatile when 'i' then 'immutable' when 's' then 'stable' else 'volatile' end),
+    ('on null input', case when p.proisstrict then 'returns null' else 'called' end),
+    ('security', case when p.prosecdef then 'definer' else 'invoker' end),
+    ('leakproof', case when p.proleakproof then 'yes' else 'no' end),
+    ('parallel', case p.proparallel when 's' then 'safe' when 'r' then 'restricted' else 'unsafe' end),
+    ('settings', array_to_string(array(select s from unnest(p.proconfig) as s order by s), ', ')),
+    ('body', md5(trim(regexp_replace(coalesce(p.prosrc, ''), '\s+', ' ', 'g'))))
+  ) as f (property, value)
+  union all
+  select r.object,
+    format('grant %s to %s', lower(x.privilege_type), case when x.grantee = 0 then 'PUBLIC' else pg_catalog.pg_get_userbyid(x.grantee)::text end),
+    case when bool_or(x.is_grantable) then 'with grant option' else 'yes' end
+  from rights as r
+  cross join lateral pg_catalog.aclexplode(r.acl) as x
+  where x.grantee <> r.owner
+  group by r.object, x.privilege_type, x.grantee
+)
+select json_build_object(
+  'facts', (
+    select coalesce(json_agg(json_build_array(object, property, value) order by object collate "C", property collate "C"), '[]')
+    from facts where value is not null
+  ),
+  'history', case when exists (select from relations where name = 'sessctl.schema_history') then
+    -- The table may be absent, and a statement that names it would fail then: it stands in a text, as does its answer.
+    convert_from(decode(substring(query_to_xml(
+      'select encode(convert_to(coalesce(json_agg(h order by h.version), ''[]'')::text, ''UTF8''), ''hex'') as x from sessctl.schema_history as h',
+      false, false, '')::text from '<x>([0-9a-f]*)</x>'), 'hex'), 'UTF8')::json
+  end
+)::text

@@ -1,0 +1,70 @@
+//! What the schema should be (a snapshot, made from the migrations), what it is (one query), and the difference.
+
+mod difference;
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::database::Database;
+use crate::failure::Failure;
+use crate::migrations::Applied;
+
+pub use difference::{Class, Difference, compare};
+
+const FACTS_SQL: &str = include_str!("facts.sql");
+const SETTINGS_SQL: &str = include_str!("facts_settings.sql");
+const SNAPSHOT: &str = include_str!("snapshot.json");
+
+/// An object's properties by name, objects by name: `table public.user_sessions` → `persistence` → `permanent`.
+pub type Facts = BTreeMap<String, BTreeMap<String, String>>;
+
+/// A database's facts and its history, read at one moment.
+#[derive(Debug, Deserialize)]
+pub struct Found {
+    #[serde(deserialize_with = "from_rows")]
+    facts: Facts,
+    history: Option<Vec<Applied>>,
+}
+
+impl Found {
+    /// Reads both in a read-only transaction.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn read(database: &Database) -> Result<Self, Failure> {
+        let opening = format!("begin read only; {SETTINGS_SQL}");
+        let found = database.json_after(&opening, FACTS_SQL, &[]).await;
+        let ended = database.run("rollback").await;
+        let found = found.map_err(|error| error.explain("can't look at the schema"))?;
+        ended.map_err(|error| crate::database::explain(&error, "can't look at the schema"))?;
+        Ok(found)
+    }
+
+    /// What the catalogs say.
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// The migrations applied, absent where there is no history.
+    pub fn history(&self) -> Option<&[Applied]> {
+        self.history.as_deref()
+    }
+}
+
+/// What the migrations of this binary make, on every version of the server.
+///
+/// # Panics
+/// Never: a test reads the embedded file.
+pub fn snapshot() -> Facts {
+    serde_json::from_str(SNAPSHOT).unwrap_or_default()
+}
+
+fn from_rows<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Facts, D::Error> {
+    let rows = Vec::<(String, String, String)>::deserialize(deserializer)?;
+    let mut facts = Facts::new();
+    for (object, property, value) in rows {
+        facts.entry(object).or_default().insert(property, value);
+    }
+    Ok(facts)
+}

@@ -1,0 +1,26 @@
+//! The checked-in snapshot is what the migrations make.
+
+use sessctl::database::{Database, Target};
+use sessctl::schema::{Facts, Found, snapshot};
+
+use crate::common::{BOTH_GENERATIONS, Db, block_on};
+
+fn facts(db: &Db) -> Facts {
+    block_on(async {
+        let database = Database::connect(&Target::parse(&db.url()).unwrap(), "test").await.unwrap();
+        Found::read(&database).await.unwrap().facts().clone()
+    })
+}
+
+#[test]
+fn snapshot_is_what_the_migrations_make_on_both_generations() {
+    for grants in BOTH_GENERATIONS {
+        let made = facts(&Db::migrated(grants));
+        if std::env::var_os("SESSCTL_WRITE_SNAPSHOT").is_some() {
+            let file = concat!(env!("CARGO_MANIFEST_DIR"), "/src/schema/snapshot.json");
+            std::fs::write(file, serde_json::to_string_pretty(&made).unwrap() + "\n").unwrap();
+            continue;
+        }
+        assert!(made == snapshot(), "src/schema/snapshot.json is stale: run make snapshot ({grants:?} grants)");
+    }
+}

@@ -1,0 +1,6 @@
+//! The tests against a real server, one file a command.
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stderr)]
+
+mod common;
+
+mod snapshot;
