@@ -312,11 +312,13 @@ as $$
 declare
   cutoff constant timestamptz := sessctl.end_inactive_cutoff(minutes);
   batch record;
+  next_position text;
   total integer := 0;
 begin
   loop
-    select * into batch
-    from sessctl.end_inactive_batch(cutoff, least(10000, max_rows - total), batch."position");
+    select b.* into batch
+    from sessctl.end_inactive_batch(cutoff, least(10000, max_rows - total), next_position) as b;
+    next_position := batch."position";
     total := total + batch.affected;
     if batch.skipped then
       raise notice 'another run is at work';
@@ -336,11 +338,13 @@ as $$
 declare
   cutoff constant timestamptz := sessctl.cleanup_cutoff(days);
   batch record;
+  next_position text;
   total integer := 0;
 begin
   loop
-    select * into batch
-    from sessctl.cleanup_batch(cutoff, least(10000, max_rows - total), batch."position");
+    select b.* into batch
+    from sessctl.cleanup_batch(cutoff, least(10000, max_rows - total), next_position) as b;
+    next_position := batch."position";
     total := total + batch.affected;
     if batch.skipped then
       raise notice 'another run is at work';

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{Context, cleanup, demo, end_inactive, migrate, sandbox, summary};
+use crate::commands::{Context, cleanup, demo, end_inactive, migrate, sandbox, status, summary, verify};
 use crate::config;
 use crate::output::{Color, Format, Report, Terminal};
 
@@ -43,6 +43,8 @@ enum Command {
     EndInactive(end_inactive::Args),
     Cleanup(cleanup::Args),
     Summary(summary::Args),
+    Verify(verify::Args),
+    Status(status::Args),
     Sandbox(sandbox::Args),
     Demo(demo::Args),
 }
@@ -78,6 +80,8 @@ impl Cli {
                 Command::EndInactive(args) => args.run(&context).await,
                 Command::Cleanup(args) => args.run(&context).await,
                 Command::Summary(args) => args.run(&context).await,
+                Command::Verify(args) => args.run(&context).await,
+                Command::Status(args) => args.run(&context).await,
                 Command::Sandbox(args) => args.run(&context).await,
                 Command::Demo(args) => args.run(&context).await,
             }

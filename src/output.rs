@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Write};
 
 use anyhow::Result;
 use clap::ValueEnum;
+use comfy_table::{Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::failure::{Failure, exit};
@@ -19,6 +20,8 @@ pub enum Format {
     Json,
     /// Rows with a header, where the result has rows.
     Csv,
+    /// Annotations of a GitHub workflow, for verify.
+    Github,
 }
 
 /// When to use colour.
@@ -60,6 +63,11 @@ pub trait Report {
 
     /// For spreadsheets, where the result has rows.
     fn csv(&self) -> Option<Rows> {
+        None
+    }
+
+    /// For a GitHub workflow: a command a line, where the result has findings.
+    fn github(&self) -> Option<Vec<String>> {
         None
     }
 
@@ -105,6 +113,24 @@ impl<'a> Page<'a> {
     /// The writer's.
     pub fn raw(&mut self, text: &str) -> io::Result<()> {
         writeln!(self.out, "{text}")
+    }
+
+    /// Writes a table of cells that were cleaned and styled before.
+    ///
+    /// # Errors
+    /// The writer's.
+    pub fn grid(&mut self, header: &[&str], rows: Vec<Vec<String>>) -> io::Result<()> {
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING);
+        table.set_header(header.iter().map(|title| self.paint(Style::Dim, title)));
+        table.add_rows(rows);
+        for column in table.column_iter_mut() {
+            column.set_padding((0, 2));
+        }
+        for line in table.lines() {
+            writeln!(self.out, "{}", line.trim_end())?;
+        }
+        Ok(())
     }
 
     /// `text` in a style, where colour is wanted; control characters are made visible.
@@ -296,14 +322,16 @@ impl Terminal {
             Format::Table => report.table(&mut Page::new(out, self.out_styled))?,
             Format::Json => writeln!(out, "{}", report.json())?,
             Format::Csv => {
-                let (header, rows) = report.csv().ok_or_else(|| {
-                    Failure::usage("this command's result has no rows for --format csv")
-                        .remedy("use --format table or --format json")
-                })?;
+                let (header, rows) = report.csv().ok_or_else(|| unsupported("csv"))?;
                 writeln!(out, "{}", header.join(","))?;
                 for row in rows {
                     let fields: Vec<String> = row.iter().map(|field| csv_field(field)).collect();
                     writeln!(out, "{}", fields.join(","))?;
+                }
+            }
+            Format::Github => {
+                for line in report.github().ok_or_else(|| unsupported("github"))? {
+                    writeln!(out, "{line}")?;
                 }
             }
         }
@@ -331,6 +359,11 @@ impl Terminal {
         // With standard error gone there is nowhere left to say so.
         let _ = writeln!(io::stderr(), "{line}");
     }
+}
+
+fn unsupported(format: &str) -> Failure {
+    Failure::usage(format!("this command's result can't be written as {format}"))
+        .remedy("use --format table or --format json")
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

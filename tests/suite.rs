@@ -3,4 +3,6 @@
 
 mod common;
 
+mod access;
+mod maintenance;
 mod snapshot;

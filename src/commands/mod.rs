@@ -6,7 +6,9 @@ pub mod end_inactive;
 mod maintenance;
 pub mod migrate;
 pub mod sandbox;
+pub mod status;
 pub mod summary;
+pub mod verify;
 
 use anyhow::Result;
 use tokio::signal::unix::{SignalKind, signal};

@@ -5,7 +5,6 @@ use std::io;
 use anyhow::Result;
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::Args as ClapArgs;
-use comfy_table::{CellAlignment, Table, presets};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -104,14 +103,12 @@ impl Report for Summary {
         if self.platforms.is_empty() {
             return out.line("no session is active");
         }
-        let mut table = Table::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
         let mut header = vec!["platform", "active", "average age", "oldest", "latest activity"];
         if out.styled() {
             header.push("share");
         }
-        table.set_header(header.iter().map(|title| out.paint(Style::Bold, title)));
         let total = self.total();
+        let mut rows: Vec<Vec<String>> = Vec::new();
         for row in &self.platforms {
             let mut cells = vec![
                 visible(&row.platform),
@@ -125,13 +122,10 @@ impl Report for Summary {
                 let bar = "█".repeat(usize::try_from(filled.max(1)).unwrap_or(1));
                 cells.push(out.paint(Style::Good, &bar));
             }
-            table.add_row(cells);
+            rows.push(cells);
         }
-        table.add_row(vec![out.paint(Style::Bold, "total"), out.paint(Style::Bold, &count(total))]);
-        if let Some(column) = table.column_mut(1) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-        out.raw(&table.to_string())
+        rows.push(vec![out.paint(Style::Bold, "total"), out.paint(Style::Bold, &count(total))]);
+        out.grid(&header, rows)
     }
 
     fn json(&self) -> Value {
