@@ -4,5 +4,7 @@
 mod common;
 
 mod access;
+mod adoption;
 mod maintenance;
+mod migrate;
 mod snapshot;

@@ -1,0 +1,260 @@
+//! Databases made by hand: each is brought to exactly the state of a fresh one, and no row or extra of the user's is lost.
+
+use sessctl::sandbox::Grants;
+
+use crate::common::{BOTH_GENERATIONS, Db, ORIGINAL_SCRIPT};
+
+/// The script's statements; it has no semicolon in quotes, only in function bodies and comments.
+fn statements() -> Vec<String> {
+    let mut statements = Vec::new();
+    let mut current = String::new();
+    for line in ORIGINAL_SCRIPT.lines() {
+        let code = line.split("--").next().unwrap();
+        current.push_str(code);
+        current.push('\n');
+        let in_body = current.matches("$$").count() % 2 == 1;
+        if code.trim_end().ends_with(';') && !in_body {
+            statements.push(std::mem::take(&mut current));
+        }
+    }
+    assert!(current.trim().is_empty());
+    statements
+}
+
+fn pasted(grants: Grants) -> Db {
+    let db = Db::fresh(grants);
+    db.client().batch_execute(ORIGINAL_SCRIPT).unwrap();
+    db
+}
+
+#[track_caller]
+fn migrates_in_step(db: &Db) {
+    db.sessctl(&["migrate"]).ok();
+    db.sessctl(&["verify", "--strict"]).ok().says("in step");
+}
+
+#[test]
+fn the_pasted_script_is_adopted_on_both_generations() {
+    for grants in BOTH_GENERATIONS {
+        migrates_in_step(&pasted(grants));
+    }
+}
+
+#[test]
+fn the_script_stopped_after_any_statement_is_adopted() {
+    let statements = statements();
+    assert_eq!(statements.len(), 29);
+    for grants in BOTH_GENERATIONS {
+        for end in 1..statements.len() {
+            let db = Db::fresh(grants);
+            db.client().batch_execute(&statements[..end].concat()).unwrap();
+            db.sessctl(&["migrate"]).ok();
+            let run = db.sessctl(&["verify", "--strict"]);
+            assert_eq!(run.code, 0, "after {}: {}", statements[end - 1], run.stdout);
+        }
+    }
+}
+
+#[test]
+fn the_script_run_twice_up_to_its_first_error_each_time_is_adopted() {
+    let db = pasted(Grants::Open);
+    assert!(db.client().batch_execute(ORIGINAL_SCRIPT).is_err());
+    let mut client = db.client();
+    for statement in statements() {
+        // As the SQL editor does where each statement is sent alone.
+        let _ = client.batch_execute(&statement);
+    }
+    migrates_in_step(&db);
+}
+
+#[test]
+fn a_hundred_thousand_rows_with_poison_and_nulls_among_them_are_all_kept() {
+    let db = pasted(Grants::Open);
+    let mut client = db.client();
+    client
+        .batch_execute(
+            "insert into auth.users (id) select md5(n::text)::uuid from generate_series(1, 100) n;
+             insert into public.user_sessions (user_id, session_id, platform, status, ended_at, last_heartbeat_at, started_at)
+             select md5((1 + n % 100)::text)::uuid, n::text, 'web', (array['active', 'idle', 'ended', 'timeout'])[1 + n % 4],
+               case when n % 4 > 1 then now() - n * interval '2 minutes' end,
+               case n % 7 when 0 then null when 1 then 'infinity' when 2 then '-infinity' else now() - n * interval '1 second' end,
+               case n % 11 when 0 then '0001-01-01' when 1 then 'infinity' when 2 then '-infinity' else now() - n * interval '3 minutes' end
+             from generate_series(1, 100000) n",
+        )
+        .unwrap();
+    let picture = "select md5(string_agg(s::text, '' order by session_id)) from public.user_sessions s";
+    let before: String = client.query_one(picture, &[]).unwrap().get(0);
+    migrates_in_step(&db);
+    assert_eq!(client.query_one(picture, &[]).unwrap().get::<_, String>(0), before);
+    for command in ["end-inactive", "cleanup", "summary"] {
+        db.sessctl(&[command]).ok();
+    }
+}
+
+#[test]
+fn everything_that_is_taken_away_is_listed_before() {
+    let db = pasted(Grants::Open);
+    let plan = db.sessctl(&["migrate", "--dry-run", "--format", "json"]).ok().json();
+    let takes_away: Vec<&str> = plan["takes_away"].as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
+    for line in [
+        "index idx_user_sessions_session_id (it repeats the one of the UNIQUE constraint)",
+        "right truncate on table public.user_sessions from anon",
+        "right select on view public.active_sessions_summary from anon",
+        "right execute on function public.cleanup_old_sessions(integer) from PUBLIC",
+        "right execute on function public.end_inactive_sessions(integer) from authenticated",
+        "policy Service role can manage all sessions (service_role bypasses row level security)",
+        "policy Users can view their own sessions as it is, and makes it anew for authenticated alone",
+    ] {
+        assert!(takes_away.contains(&line), "{line} is not in {takes_away:#?}");
+    }
+    let run = db.sessctl(&["migrate"]).ok();
+    for line in takes_away {
+        assert!(run.stderr.contains(line), "{line}");
+    }
+}
+
+#[test]
+fn columns_indexes_views_constraints_and_policies_of_the_users_own_stay() {
+    let db = pasted(Grants::Closed);
+    let mut client = db.client();
+    client
+        .batch_execute(
+            "alter table public.user_sessions add column app_version text default '1.0';
+             alter table public.user_sessions add constraint short_agent check (length(user_agent) < 500);
+             create index my_index on public.user_sessions (app_version);
+             create view public.my_view as select id, user_id, calculate_session_duration(started_at) as age from public.user_sessions;
+             create view public.over_the_summary as select * from public.active_sessions_summary;
+             create policy \"support may look\" on public.user_sessions for select to service_role using (true);
+             create table public.refinery_schema_history (version int, name text);
+             insert into public.refinery_schema_history values (1, 'somebody else''s');",
+        )
+        .unwrap();
+    db.sessctl(&["migrate"]).ok();
+    client.batch_execute("select app_version from public.user_sessions; select * from public.my_view; select * from public.over_the_summary").unwrap();
+    assert_eq!(client.query_one("select count(*) from public.refinery_schema_history", &[]).unwrap().get::<_, i64>(0), 1);
+    let json = db.sessctl(&["verify", "--format", "json"]).exits(1).json();
+    let drift: Vec<&str> = json["drift"].as_array().unwrap().iter().map(|d| d["object"].as_str().unwrap()).collect();
+    assert_eq!(drift, ["policy support may look"]);
+    let extra: Vec<&str> = json["extra"].as_array().unwrap().iter().map(|d| d["object"].as_str().unwrap()).collect();
+    assert_eq!(extra, ["column public.user_sessions.app_version", "constraint short_agent", "index my_index"]);
+    db.sessctl(&["verify", "--allow", "policy:support may look"]).ok().says("allowed");
+    db.sessctl(&["verify", "--strict", "--allow", "policy:support may look"]).exits(1);
+}
+
+#[test]
+fn functions_that_the_user_mended_are_replaced_and_ones_with_other_arguments_are_kept_and_shown() {
+    let db = pasted(Grants::Open);
+    let mut client = db.client();
+    client
+        .batch_execute(
+            "create or replace function public.cleanup_old_sessions(days_old integer default 90) returns integer language sql as 'select 1';
+             drop function public.end_inactive_sessions(integer);
+             create function public.end_inactive_sessions(minutes integer default 30) returns bigint language plpgsql as 'begin return 1; end';
+             create function public.end_inactive_sessions(minutes integer, platform text) returns integer language sql as 'select 1';
+             drop function public.calculate_session_duration(timestamptz, timestamptz);
+             create function public.calculate_session_duration(session_start timestamptz, session_end timestamptz) returns integer strict language sql as 'select 1';",
+        )
+        .unwrap();
+    db.sessctl(&["migrate"]).ok();
+    let json = db.sessctl(&["verify", "--format", "json"]).exits(1).json();
+    let drift: Vec<&str> = json["drift"].as_array().unwrap().iter().map(|d| d["object"].as_str().unwrap()).collect();
+    assert!(drift.iter().all(|object| *object == "function public.end_inactive_sessions(integer, text)"), "{drift:?}");
+    client.batch_execute("drop function public.end_inactive_sessions(integer, text)").unwrap();
+    db.sessctl(&["verify", "--strict"]).ok();
+}
+
+#[test]
+fn an_object_that_must_be_made_anew_and_has_dependents_blocks_with_their_names() {
+    let db = pasted(Grants::Open);
+    let mut client = db.client();
+    client
+        .batch_execute(
+            "drop function public.calculate_session_duration(timestamptz, timestamptz);
+             create function public.calculate_session_duration(session_start timestamptz, session_end timestamptz) returns bigint language sql as 'select 1::bigint';
+             create view public.ages as select public.calculate_session_duration(started_at, now()) from public.user_sessions;",
+        )
+        .unwrap();
+    db.sessctl(&["migrate"])
+        .exits(3)
+        .says("migration V3__public_functions_and_trigger.sql")
+        .says("view ages depends on function calculate_session_duration")
+        .says("drop those named");
+    client.batch_execute("select * from public.ages; drop view public.ages").unwrap();
+    migrates_in_step(&db);
+}
+
+#[test]
+fn a_summary_view_of_other_columns_is_made_anew_and_its_dependents_block() {
+    let db = pasted(Grants::Open);
+    let mut client = db.client();
+    client
+        .batch_execute(
+            "drop view public.active_sessions_summary;
+             create view public.active_sessions_summary as select platform, count(*)::integer as active_count from public.user_sessions group by platform;
+             create view public.on_top as select * from public.active_sessions_summary;",
+        )
+        .unwrap();
+    db.sessctl(&["migrate"]).exits(3).says("view on_top depends on view active_sessions_summary");
+    client.batch_execute("drop view public.on_top").unwrap();
+    migrates_in_step(&db);
+}
+
+#[test]
+fn a_table_that_lacks_columns_checks_keys_and_indexes_gets_them() {
+    let db = Db::fresh(Grants::Closed);
+    let mut client = db.client();
+    client
+        .batch_execute(
+            "create table public.user_sessions (
+               user_id uuid, session_id text, platform text, status text default 'idle', device_info jsonb, mine int);
+             create unique index by_hand on public.user_sessions (session_id);
+             insert into auth.users (id) values ('00000000-0000-4000-8000-000000000001');
+             insert into public.user_sessions (user_id, session_id, platform, status, device_info)
+             select '00000000-0000-4000-8000-000000000001', n::text, 'web', 'active', '{}' from generate_series(1, 1000) n",
+        )
+        .unwrap();
+    db.sessctl(&["migrate"]).ok();
+    db.sessctl(&["verify"]).ok();
+    assert_eq!(client.query_one("select count(*) from public.user_sessions where id is not null and mine is null", &[]).unwrap().get::<_, i64>(0), 1000);
+}
+
+#[test]
+fn rows_that_do_not_fit_the_schema_block_and_nothing_is_changed() {
+    let db = pasted(Grants::Open);
+    let mut client = db.client();
+    client
+        .batch_execute(
+            "alter table public.user_sessions drop constraint user_sessions_platform_check;
+             insert into auth.users (id) values ('00000000-0000-4000-8000-000000000001');
+             insert into public.user_sessions (user_id, session_id, platform) values ('00000000-0000-4000-8000-000000000001', 'a', 'android')",
+        )
+        .unwrap();
+    db.sessctl(&["migrate"]).exits(3).says("user_sessions_platform_check").says("nothing of this migration was kept");
+    let indexes = "select count(*) from pg_indexes where indexname = 'idx_user_sessions_session_id'";
+    assert_eq!(client.query_one(indexes, &[]).unwrap().get::<_, i64>(0), 1);
+    client.batch_execute("update public.user_sessions set platform = 'web'").unwrap();
+    migrates_in_step(&db);
+}
+
+#[test]
+fn an_index_of_our_name_over_other_columns_is_built_anew() {
+    let db = pasted(Grants::Open);
+    let mut client = db.client();
+    client
+        .batch_execute(
+            "drop index public.idx_user_sessions_status;
+             create index idx_user_sessions_status on public.user_sessions (status, platform);
+             create index idx_user_sessions_ended_at on public.user_sessions (ended_at);",
+        )
+        .unwrap();
+    crate::migrate::fill(&db, 10);
+    db.sessctl(&["migrate", "--dry-run"]).ok().says("index idx_user_sessions_status as it is");
+    migrates_in_step(&db);
+}
+
+#[test]
+fn a_lost_history_is_written_anew_by_migrating_again() {
+    let db = Db::migrated(Grants::Open);
+    db.client().batch_execute("drop table sessctl.schema_history").unwrap();
+    migrates_in_step(&db);
+}
