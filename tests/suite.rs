@@ -8,3 +8,4 @@ mod adoption;
 mod maintenance;
 mod migrate;
 mod snapshot;
+mod verify;

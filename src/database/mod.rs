@@ -8,6 +8,7 @@ mod target;
 
 use serde::de::DeserializeOwned;
 use tokio::task::JoinHandle;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{CancelToken, Client, Error, NoTls, SimpleQueryMessage};
 
@@ -133,6 +134,17 @@ impl From<serde_json::Error> for QueryError {
 }
 
 impl QueryError {
+    /// [`Self::explain`] for what reads the history, which needs two rights of its own.
+    pub fn explain_history(self, what: &str) -> Failure {
+        let denied = matches!(&self, Self::Server(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE));
+        let failure = self.explain(what);
+        if denied {
+            failure.remedy("this needs: grant usage on schema sessctl to …; grant select on sessctl.schema_history to …")
+        } else {
+            failure
+        }
+    }
+
     /// The failure a person reads: `what` could not be done.
     pub fn explain(self, what: &str) -> Failure {
         match self {

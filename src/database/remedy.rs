@@ -57,8 +57,6 @@ fn remedy(error: &Error) -> Option<String> {
     .contains(code)
     {
         "the database is not migrated far enough: run sessctl migrate"
-    } else if *code == SqlState::INSUFFICIENT_PRIVILEGE && db.message().contains("schema_history") {
-        "grant usage on schema sessctl and select on sessctl.schema_history to this role"
     } else if *code == SqlState::INSUFFICIENT_PRIVILEGE && db.hint().is_none() {
         "connect as the owner of the schema (postgres) or as service_role; the README has the rights that a role for \
          maintenance or for CI needs"

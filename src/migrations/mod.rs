@@ -85,7 +85,7 @@ impl History {
     /// The server's.
     pub async fn read(database: &Database) -> Result<Self, Failure> {
         let answer = database.json(HISTORY_SQL, &[]).await;
-        answer.map_err(|error| error.explain("can't read the migrations' history"))
+        answer.map_err(|error| error.explain_history("can't read the migrations' history"))
     }
 
     /// The migrations applied, oldest first.

@@ -36,7 +36,7 @@ impl Found {
         let opening = format!("begin read only; {SETTINGS_SQL}");
         let found = database.json_after(&opening, FACTS_SQL, &[]).await;
         let ended = database.run("rollback").await;
-        let found = found.map_err(|error| error.explain("can't look at the schema"))?;
+        let found = found.map_err(|error| error.explain_history("can't look at the schema"))?;
         ended.map_err(|error| crate::database::explain(&error, "can't look at the schema"))?;
         Ok(found)
     }

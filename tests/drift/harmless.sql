@@ -1,0 +1,32 @@
+-- Changes to a migrated database that verify must not call drift, one after each name. Run as the superuser.
+-- name: column order
+alter table public.user_sessions add column moved text; alter table public.user_sessions drop column user_agent; alter table public.user_sessions rename column moved to user_agent;
+-- name: order of grants
+revoke all on public.user_sessions from authenticated, service_role; grant update, insert, select on public.user_sessions to authenticated; grant delete, update, insert, select on public.user_sessions to service_role;
+-- name: policy made again
+drop policy "Users can view their own sessions" on public.user_sessions; create policy "Users can view their own sessions" on public.user_sessions for select to authenticated using ((select auth.uid()) = user_id);
+-- name: white space in a function
+create or replace function public.cleanup_old_sessions(days_old integer default 90) returns integer language plpgsql set search_path = '' as $$
+
+begin
+    return   sessctl.cleanup(days_old);
+end
+$$;
+-- name: somebody else's table
+create table public.invoices (id int primary key, total numeric); grant select on public.invoices to anon;
+-- name: somebody else's function and view
+create function public.total() returns int language sql as 'select 1'; create view public.mine as select * from public.user_sessions;
+-- name: index made again
+drop index public.idx_user_sessions_platform; create index idx_user_sessions_platform on public.user_sessions using btree (platform);
+-- name: rows and statistics
+insert into auth.users (id) values ('00000000-0000-4000-8000-000000000001'); insert into public.user_sessions (user_id, session_id, platform) values ('00000000-0000-4000-8000-000000000001', 'a', 'web'); analyze public.user_sessions;
+-- name: autovacuum settings
+alter table public.user_sessions set (autovacuum_vacuum_scale_factor = 0.01);
+-- name: replica identity and a publication
+alter table public.user_sessions replica identity full; create publication realtime_test for table public.user_sessions;
+-- name: a role that only reads
+create role reader_of_sessions; grant select on public.user_sessions, public.active_sessions_summary to reader_of_sessions; grant usage on schema sessctl to reader_of_sessions; grant select on sessctl.schema_history to reader_of_sessions;
+-- name: other settings of the database
+do $$ begin execute format('alter database %I set search_path = auth, public', current_database()); execute format('alter database %I set intervalstyle = sql_standard', current_database()); execute format('alter database %I set quote_all_identifiers = on', current_database()); execute format('alter database %I set timezone = ''Asia/Tokyo''', current_database()); end $$;
+-- name: extra column, index and constraint
+alter table public.user_sessions add column app_version text, add constraint short_agent check (length(user_agent) < 500); create index on public.user_sessions (app_version);

@@ -1,0 +1,177 @@
+//! `sessctl verify`: what it must see, what it must not call drift, and how it says so.
+
+use std::process::Command;
+
+use sessctl::sandbox::Grants;
+use serde_json::Value;
+
+use crate::common::{BOTH_GENERATIONS, Db, Run, admin, server, sessctl};
+
+/// The named changes of a file.
+fn changes(file: &'static str) -> Vec<(&'static str, &'static str)> {
+    file.split("-- name: ").skip(1).map(|part| part.split_once('\n').unwrap()).collect()
+}
+
+#[test]
+fn every_mutation_is_seen() {
+    let mutations = changes(include_str!("drift/mutations.sql"));
+    assert!(mutations.len() >= 60);
+    for (index, (name, sql)) in mutations.iter().enumerate() {
+        let db = Db::migrated(BOTH_GENERATIONS[index % 2]);
+        db.admin().batch_execute(sql).unwrap_or_else(|error| panic!("{name}: {error:?}"));
+        let run = db.sessctl(&["verify", "--format", "json"]);
+        assert_eq!(run.code, 1, "{name}: {}{}", run.stdout, run.stderr);
+        let json = run.json();
+        assert_eq!(json["ok"], false, "{name}");
+        assert!(json["drift"].as_array().unwrap().len() + json["pending"].as_array().unwrap().len() > 0, "{name}");
+    }
+}
+
+#[test]
+fn no_harmless_change_is_called_drift() {
+    let harmless = changes(include_str!("drift/harmless.sql"));
+    assert!(harmless.len() >= 10);
+    for (name, sql) in harmless {
+        for grants in BOTH_GENERATIONS {
+            if name == "a role that only reads" && grants == Grants::Open {
+                continue;
+            }
+            let db = Db::migrated(grants);
+            db.admin().batch_execute(sql).unwrap_or_else(|error| panic!("{name}: {error:?}"));
+            let run = db.sessctl(&["verify"]);
+            assert_eq!(run.code, 0, "{name}: {}{}", run.stdout, run.stderr);
+            if name == "a role that only reads" {
+                db.admin().batch_execute("drop owned by reader_of_sessions; drop role reader_of_sessions").unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_dumped_and_restored_database_is_in_step() {
+    let dump = server().bindir().join("pg_dump");
+    if !dump.exists() {
+        eprintln!("NOT RUN: no pg_dump in {}", server().bindir().display());
+        return;
+    }
+    for grants in BOTH_GENERATIONS {
+        let source = Db::migrated(grants);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let done = Command::new(&dump)
+            .args(["-Fc", "-f"])
+            .arg(file.path())
+            .args(["-d", &server().admin(&source.name)])
+            .status();
+        assert!(done.unwrap().success());
+        let target = Db::fresh(grants);
+        admin("postgres").batch_execute(&format!("drop database {0}; create database {0} template template0 owner postgres", target.name)).unwrap();
+        let done = Command::new(server().bindir().join("pg_restore"))
+            .args(["-d", &server().admin(&target.name)])
+            .arg(file.path())
+            .status();
+        assert!(done.unwrap().success());
+        target.sessctl(&["verify", "--strict"]).ok();
+        target.sessctl(&["migrate"]).ok().says("nothing to do");
+    }
+}
+
+#[test]
+fn the_json_tells_object_property_expected_found_and_note() {
+    let db = Db::migrated(Grants::Closed);
+    db.admin()
+        .batch_execute("alter table public.user_sessions disable row level security, add column app_version text")
+        .unwrap();
+    let json = db.sessctl(&["verify", "--format", "json"]).exits(1).json();
+    assert_eq!(
+        json,
+        serde_json::json!({
+            "ok": false,
+            "version": sessctl::migrations::all().len(),
+            "pending": [],
+            "drift": [{
+                "object": "table public.user_sessions",
+                "property": "row level security",
+                "expected": "on",
+                "found": "off",
+                "note": "every user of the API reads and writes every row",
+            }],
+            "extra": [{
+                "object": "column public.user_sessions.app_version",
+                "property": "present",
+                "expected": null,
+                "found": "text",
+                "note": null,
+            }],
+            "allowed": [],
+        })
+    );
+    db.sessctl(&["verify", "--format", "csv"])
+        .exits(1)
+        .says("class,object,property,expected,found,note")
+        .says("drift,table public.user_sessions,row level security,on,off,every user of the API reads and writes every row");
+    db.sessctl(&["verify", "--format", "github"])
+        .exits(1)
+        .says("::error title=sessctl: schema drift::table public.user_sessions: row level security is off instead of on")
+        .says("::notice title=sessctl: extra object::column public.user_sessions.app_version is extra: text");
+}
+
+#[test]
+fn a_database_that_was_never_migrated_is_all_pending() {
+    let db = Db::fresh(Grants::Open);
+    let json = db.sessctl(&["verify", "--format", "json"]).exits(1).json();
+    assert_eq!(json["pending"].as_array().unwrap().len(), sessctl::migrations::all().len());
+    assert_eq!(json["drift"], Value::Array(Vec::new()));
+}
+
+#[test]
+fn triggers_and_policies_of_the_teams_own_are_accepted_by_name() {
+    let db = Db::migrated(Grants::Closed);
+    db.admin()
+        .batch_execute(
+            "create trigger audit after insert on public.user_sessions for each row execute function public.update_user_sessions_updated_at_column();
+             create policy support on public.user_sessions for select to service_role using (true)",
+        )
+        .unwrap();
+    db.sessctl(&["verify", "--allow", "trigger:audit"]).exits(1).says("policy support");
+    let json = db.sessctl(&["verify", "--allow", "trigger:audit", "--allow", "policy:support", "--format", "json"]).ok().json();
+    assert_eq!(json["allowed"].as_array().unwrap().len(), 2);
+    db.sessctl(&["verify", "--allow", "function:x"]).exits(2).says("expected trigger:NAME or policy:NAME");
+    // What is ours can't be waved through by its name.
+    db.admin().batch_execute("alter policy \"Users can view their own sessions\" on public.user_sessions using (true)").unwrap();
+    db.sessctl(&["verify", "--allow", "trigger:audit", "--allow", "policy:support", "--allow", "policy:Users can view their own sessions"]).exits(1);
+}
+
+#[test]
+fn a_role_that_may_only_read_the_history_can_verify_and_see_the_status() {
+    let db = Db::migrated(Grants::Closed);
+    let role = format!("ci_{}", db.name);
+    db.admin().batch_execute(&format!("create role {role} login password 'ci'")).unwrap();
+    let url = db.url().replace("postgres:postgres@", &format!("{role}:ci@"));
+    let run = |command: &str| Run::of(sessctl().env("DATABASE_URL", &url).arg(command));
+    run("verify").exits(3).says("grant usage on schema sessctl");
+    db.admin()
+        .batch_execute(&format!("grant usage on schema sessctl to {role}; grant select on sessctl.schema_history to {role}"))
+        .unwrap();
+    run("verify").ok().says("in step");
+    run("status").ok();
+    run("migrate").ok().says("nothing to do");
+    db.admin().batch_execute(&format!("drop owned by {role}")).unwrap();
+    drop(db);
+    admin("postgres").batch_execute(&format!("drop role {role}")).unwrap();
+}
+
+#[test]
+fn status_works_with_and_without_a_history() {
+    let db = Db::fresh(Grants::Closed);
+    let json = db.sessctl(&["status", "--format", "json"]).ok().json();
+    assert_eq!(json["version"], 0);
+    assert_eq!(json["newer"], false);
+    assert_eq!(json["migrations"][0], serde_json::json!({ "version": 1, "name": "create_user_sessions", "state": "pending", "applied_on": null }));
+    db.sessctl(&["migrate", "--target", "2"]).ok();
+    let json = db.sessctl(&["status", "--format", "json"]).ok().json();
+    assert_eq!(json["version"], 2);
+    assert_eq!(json["migrations"][1]["state"], "applied");
+    assert!(json["migrations"][1]["applied_on"].as_str().unwrap().starts_with("20"));
+    assert_eq!(json["migrations"][2]["state"], "pending");
+    db.sessctl(&["status", "--format", "csv"]).ok().says("version,name,state,applied_on");
+}
