@@ -8,10 +8,12 @@ use crate::config;
 use crate::output::{Color, Format, Report, Terminal};
 
 /// Keeps the user_sessions table of a Supabase project.
-#[derive(Debug, Parser)]
+#[derive(Parser)]
 #[command(name = "sessctl", version, about, max_term_width = 100)]
-#[command(after_help = "Exit codes: 0 done, 1 a check said no, 2 usage, 3 failed, 130 interrupted.\n\
-    Connection: --database-url, else DATABASE_URL, else SUPABASE_DB_URL, else either of them in a .env file.")]
+#[command(
+    after_help = "Exit codes: 0 done, 1 a check said no, 2 usage, 3 failed, 130 interrupted.\n\
+    Connection: --database-url, else DATABASE_URL, else SUPABASE_DB_URL, else either of them in a .env file."
+)]
 pub struct Cli {
     #[command(flatten)]
     global: Global,
@@ -19,7 +21,7 @@ pub struct Cli {
     command: Command,
 }
 
-#[derive(Args, Debug)]
+#[derive(Args)]
 struct Global {
     #[command(flatten)]
     connection: config::Args,

@@ -22,7 +22,7 @@ pub struct Failure {
     what: String,
     remedy: Option<String>,
     code: u8,
-    is_final: bool,
+    is_passing: bool,
     source: Option<anyhow::Error>,
 }
 
@@ -33,7 +33,7 @@ impl Failure {
             what: what.into(),
             remedy: None,
             code: exit::FAILED,
-            is_final: false,
+            is_passing: false,
             source: None,
         }
     }
@@ -78,14 +78,17 @@ impl Failure {
         }
     }
 
-    /// Marks a failure that trying again can't mend, and may make worse.
-    pub fn finally(self) -> Self {
-        Self { is_final: true, ..self }
+    /// Marks a failure that may pass by itself: trying again is of use.
+    pub fn passing(self) -> Self {
+        Self {
+            is_passing: true,
+            ..self
+        }
     }
 
-    /// Whether trying again is of no use.
-    pub fn is_final(&self) -> bool {
-        self.is_final
+    /// Whether trying again may be of use.
+    pub fn is_passing(&self) -> bool {
+        self.is_passing
     }
 
     /// What to do next, where something helps.

@@ -274,8 +274,11 @@ impl Terminal {
         }
     }
 
-    /// A warning on standard error, also with --quiet.
+    /// A warning on standard error; silent with --quiet.
     pub fn warn(&self, text: &str) {
+        if self.quiet {
+            return;
+        }
         let label = paint(self.err_styled, Style::Warning, "warning:");
         self.stderr(&format!("{label} {}", visible(text)));
     }

@@ -23,7 +23,11 @@ fn with_users(db: &Db) -> Client {
 #[track_caller]
 fn denied(client: &mut Client, sql: &str) {
     let error = client.batch_execute(sql).expect_err(sql);
-    assert_eq!(error.code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE), "{sql}: {error:?}");
+    assert_eq!(
+        error.code(),
+        Some(&SqlState::INSUFFICIENT_PRIVILEGE),
+        "{sql}: {error:?}"
+    );
 }
 
 fn number(client: &mut Client, sql: &str) -> i64 {
@@ -38,8 +42,13 @@ fn both_generations_of_grants_end_in_the_same_rights() {
           union all
           select p.proname, proacl, proowner from pg_proc p where pronamespace in ('public'::regnamespace, 'sessctl'::regnamespace)
         ) as objects, aclexplode(acl) where grantee <> owner";
-    let [open, closed] = BOTH_GENERATIONS
-        .map(|grants| Db::migrated(grants).client().query_one(rights, &[]).unwrap().get::<_, String>(0));
+    let [open, closed] = BOTH_GENERATIONS.map(|grants| {
+        Db::migrated(grants)
+            .client()
+            .query_one(rights, &[])
+            .unwrap()
+            .get::<_, String>(0)
+    });
     assert_eq!(open, closed);
     assert!(open.contains("user_sessions authenticated INSERT f"), "{open}");
     assert!(!open.contains("anon"), "{open}");
@@ -68,10 +77,32 @@ fn a_user_neither_sees_nor_touches_the_sessions_of_others() {
         let db = Db::migrated(grants);
         with_users(&db);
         let mut alice = db.api("authenticated", Some(ALICE));
-        assert_eq!(number(&mut alice, "select count(*) from public.user_sessions where user_id <> auth.uid()"), 0);
-        assert_eq!(alice.execute("update public.user_sessions set platform = 'web' where session_id like 'bob%'", &[]).unwrap(), 0);
-        denied(&mut alice, &format!("insert into public.user_sessions (user_id, session_id, platform) values ('{BOB}', 'forged', 'web')"));
-        denied(&mut alice, &format!("update public.user_sessions set user_id = '{BOB}'"));
+        assert_eq!(
+            number(
+                &mut alice,
+                "select count(*) from public.user_sessions where user_id <> auth.uid()"
+            ),
+            0
+        );
+        assert_eq!(
+            alice
+                .execute(
+                    "update public.user_sessions set platform = 'web' where session_id like 'bob%'",
+                    &[]
+                )
+                .unwrap(),
+            0
+        );
+        denied(
+            &mut alice,
+            &format!(
+                "insert into public.user_sessions (user_id, session_id, platform) values ('{BOB}', 'forged', 'web')"
+            ),
+        );
+        denied(
+            &mut alice,
+            &format!("update public.user_sessions set user_id = '{BOB}'"),
+        );
         denied(&mut alice, "delete from public.user_sessions");
         denied(&mut alice, "truncate public.user_sessions");
     }
@@ -127,15 +158,27 @@ fn a_user_can_not_call_maintenance_and_service_role_can() {
         ] {
             denied(&mut alice, sql);
         }
-        alice.batch_execute("select public.calculate_session_duration(now(), now())").unwrap();
+        alice
+            .batch_execute("select public.calculate_session_duration(now(), now())")
+            .unwrap();
 
         let mut owner = db.client();
         owner.batch_execute("update public.user_sessions set last_heartbeat_at = now() - interval '2 hours' where session_id like 'bob%'").unwrap();
         let mut service = db.api("service_role", None);
-        let ended: i32 = service.query_one("select public.end_inactive_sessions()", &[]).unwrap().get(0);
+        let ended: i32 = service
+            .query_one("select public.end_inactive_sessions()", &[])
+            .unwrap()
+            .get(0);
         assert_eq!(ended, 2);
-        owner.batch_execute("update public.user_sessions set ended_at = now() - interval '91 days' where session_id like 'bob%'").unwrap();
-        let deleted: i32 = service.query_one("select public.cleanup_old_sessions()", &[]).unwrap().get(0);
+        owner
+            .batch_execute(
+                "update public.user_sessions set ended_at = now() - interval '91 days' where session_id like 'bob%'",
+            )
+            .unwrap();
+        let deleted: i32 = service
+            .query_one("select public.cleanup_old_sessions()", &[])
+            .unwrap()
+            .get(0);
         assert_eq!(deleted, 2);
         denied(&mut service, "select from sessctl.schema_history");
         denied(&mut service, "truncate public.user_sessions");
@@ -154,13 +197,20 @@ fn a_role_under_row_level_security_is_told_instead_of_sweeping_nothing() {
         ))
         .unwrap();
     let url = db.url().replace("postgres:postgres@", &format!("{role}:limited@"));
-    for arguments in [["end-inactive", "--dry-run"], ["cleanup", "--dry-run"], ["end-inactive", "--quiet"], ["cleanup", "--quiet"]] {
+    for arguments in [
+        ["end-inactive", "--dry-run"],
+        ["cleanup", "--dry-run"],
+        ["end-inactive", "--quiet"],
+        ["cleanup", "--quiet"],
+    ] {
         crate::common::Run::of(crate::common::sessctl().env("DATABASE_URL", &url).args(arguments))
             .exits(3)
             .says("row level security applies to it");
     }
     drop(db);
-    crate::common::admin("postgres").batch_execute(&format!("drop role {role}")).unwrap();
+    crate::common::admin("postgres")
+        .batch_execute(&format!("drop role {role}"))
+        .unwrap();
 }
 
 #[test]
@@ -169,6 +219,15 @@ fn the_tables_of_a_fresh_migration_are_never_readable_without_row_level_security
     db.sessctl(&["migrate", "--target", "1"]).ok();
     with_users(&db);
     // The grants of an open project are there; the policies are not yet.
-    assert_eq!(number(&mut db.api("anon", None), "select count(*) from public.user_sessions"), 0);
-    assert_eq!(number(&mut db.api("authenticated", Some(ALICE)), "select count(*) from public.user_sessions"), 0);
+    assert_eq!(
+        number(&mut db.api("anon", None), "select count(*) from public.user_sessions"),
+        0
+    );
+    assert_eq!(
+        number(
+            &mut db.api("authenticated", Some(ALICE)),
+            "select count(*) from public.user_sessions"
+        ),
+        0
+    );
 }

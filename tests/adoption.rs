@@ -95,7 +95,12 @@ fn a_hundred_thousand_rows_with_poison_and_nulls_among_them_are_all_kept() {
 fn everything_that_is_taken_away_is_listed_before() {
     let db = pasted(Grants::Open);
     let plan = db.sessctl(&["migrate", "--dry-run", "--format", "json"]).ok().json();
-    let takes_away: Vec<&str> = plan["takes_away"].as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
+    let takes_away: Vec<&str> = plan["takes_away"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|line| line.as_str().unwrap())
+        .collect();
     for line in [
         "index idx_user_sessions_session_id (it repeats the one of the UNIQUE constraint)",
         "right truncate on table public.user_sessions from anon",
@@ -131,14 +136,40 @@ fn columns_indexes_views_constraints_and_policies_of_the_users_own_stay() {
         .unwrap();
     db.sessctl(&["migrate"]).ok();
     client.batch_execute("select app_version from public.user_sessions; select * from public.my_view; select * from public.over_the_summary").unwrap();
-    assert_eq!(client.query_one("select count(*) from public.refinery_schema_history", &[]).unwrap().get::<_, i64>(0), 1);
+    assert_eq!(
+        client
+            .query_one("select count(*) from public.refinery_schema_history", &[])
+            .unwrap()
+            .get::<_, i64>(0),
+        1
+    );
     let json = db.sessctl(&["verify", "--format", "json"]).exits(1).json();
-    let drift: Vec<&str> = json["drift"].as_array().unwrap().iter().map(|d| d["object"].as_str().unwrap()).collect();
+    let drift: Vec<&str> = json["drift"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|d| d["object"].as_str().unwrap())
+        .collect();
     assert_eq!(drift, ["policy support may look"]);
-    let extra: Vec<&str> = json["extra"].as_array().unwrap().iter().map(|d| d["object"].as_str().unwrap()).collect();
-    assert_eq!(extra, ["column public.user_sessions.app_version", "constraint short_agent", "index my_index"]);
-    db.sessctl(&["verify", "--allow", "policy:support may look"]).ok().says("allowed");
-    db.sessctl(&["verify", "--strict", "--allow", "policy:support may look"]).exits(1);
+    let extra: Vec<&str> = json["extra"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|d| d["object"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        extra,
+        [
+            "column public.user_sessions.app_version",
+            "constraint short_agent",
+            "index my_index"
+        ]
+    );
+    db.sessctl(&["verify", "--allow", "policy:support may look"])
+        .ok()
+        .says("allowed");
+    db.sessctl(&["verify", "--strict", "--allow", "policy:support may look"])
+        .exits(1);
 }
 
 #[test]
@@ -157,9 +188,21 @@ fn functions_that_the_user_mended_are_replaced_and_ones_with_other_arguments_are
         .unwrap();
     db.sessctl(&["migrate"]).ok();
     let json = db.sessctl(&["verify", "--format", "json"]).exits(1).json();
-    let drift: Vec<&str> = json["drift"].as_array().unwrap().iter().map(|d| d["object"].as_str().unwrap()).collect();
-    assert!(drift.iter().all(|object| *object == "function public.end_inactive_sessions(integer, text)"), "{drift:?}");
-    client.batch_execute("drop function public.end_inactive_sessions(integer, text)").unwrap();
+    let drift: Vec<&str> = json["drift"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|d| d["object"].as_str().unwrap())
+        .collect();
+    assert!(
+        drift
+            .iter()
+            .all(|object| *object == "function public.end_inactive_sessions(integer, text)"),
+        "{drift:?}"
+    );
+    client
+        .batch_execute("drop function public.end_inactive_sessions(integer, text)")
+        .unwrap();
     db.sessctl(&["verify", "--strict"]).ok();
 }
 
@@ -179,7 +222,9 @@ fn an_object_that_must_be_made_anew_and_has_dependents_blocks_with_their_names()
         .says("migration V3__public_functions_and_trigger.sql")
         .says("view ages depends on function calculate_session_duration")
         .says("drop those named");
-    client.batch_execute("select * from public.ages; drop view public.ages").unwrap();
+    client
+        .batch_execute("select * from public.ages; drop view public.ages")
+        .unwrap();
     migrates_in_step(&db);
 }
 
@@ -194,7 +239,9 @@ fn a_summary_view_of_other_columns_is_made_anew_and_its_dependents_block() {
              create view public.on_top as select * from public.active_sessions_summary;",
         )
         .unwrap();
-    db.sessctl(&["migrate"]).exits(3).says("view on_top depends on view active_sessions_summary");
+    db.sessctl(&["migrate"])
+        .exits(3)
+        .says("view on_top depends on view active_sessions_summary");
     client.batch_execute("drop view public.on_top").unwrap();
     migrates_in_step(&db);
 }
@@ -215,7 +262,16 @@ fn a_table_that_lacks_columns_checks_keys_and_indexes_gets_them() {
         .unwrap();
     db.sessctl(&["migrate"]).ok();
     db.sessctl(&["verify"]).ok();
-    assert_eq!(client.query_one("select count(*) from public.user_sessions where id is not null and mine is null", &[]).unwrap().get::<_, i64>(0), 1000);
+    assert_eq!(
+        client
+            .query_one(
+                "select count(*) from public.user_sessions where id is not null and mine is null",
+                &[]
+            )
+            .unwrap()
+            .get::<_, i64>(0),
+        1000
+    );
 }
 
 #[test]
@@ -229,10 +285,15 @@ fn rows_that_do_not_fit_the_schema_block_and_nothing_is_changed() {
              insert into public.user_sessions (user_id, session_id, platform) values ('00000000-0000-4000-8000-000000000001', 'a', 'android')",
         )
         .unwrap();
-    db.sessctl(&["migrate"]).exits(3).says("user_sessions_platform_check").says("nothing of this migration was kept");
+    db.sessctl(&["migrate"])
+        .exits(3)
+        .says("user_sessions_platform_check")
+        .says("nothing of this migration was kept");
     let indexes = "select count(*) from pg_indexes where indexname = 'idx_user_sessions_session_id'";
     assert_eq!(client.query_one(indexes, &[]).unwrap().get::<_, i64>(0), 1);
-    client.batch_execute("update public.user_sessions set platform = 'web'").unwrap();
+    client
+        .batch_execute("update public.user_sessions set platform = 'web'")
+        .unwrap();
     migrates_in_step(&db);
 }
 
@@ -248,7 +309,9 @@ fn an_index_of_our_name_over_other_columns_is_built_anew() {
         )
         .unwrap();
     crate::migrate::fill(&db, 10);
-    db.sessctl(&["migrate", "--dry-run"]).ok().says("index idx_user_sessions_status as it is");
+    db.sessctl(&["migrate", "--dry-run"])
+        .ok()
+        .says("index idx_user_sessions_status as it is");
     migrates_in_step(&db);
 }
 

@@ -12,7 +12,9 @@ const USER: &str = "00000000-0000-4000-8000-000000000001";
 fn db() -> (Db, Client) {
     let db = Db::migrated(Grants::Closed);
     let mut client = db.client();
-    client.execute("insert into auth.users (id) values ($1::text::uuid)", &[&USER]).unwrap();
+    client
+        .execute("insert into auth.users (id) values ($1::text::uuid)", &[&USER])
+        .unwrap();
     (db, client)
 }
 
@@ -36,8 +38,15 @@ fn ids(client: &mut Client, condition: &str) -> Vec<String> {
 fn end_inactive_ends_what_was_last_seen_before_the_cutoff_and_writes_status_reason_time_and_duration() {
     let (db, mut client) = db();
     add(&mut client, "fresh", "", "");
-    add(&mut client, "silent", "started_at, last_heartbeat_at", "now() - interval '3 hours', now() - interval '61 minutes'");
-    let run = db.sessctl(&["end-inactive", "--minutes", "60", "--format", "json"]).ok();
+    add(
+        &mut client,
+        "silent",
+        "started_at, last_heartbeat_at",
+        "now() - interval '3 hours', now() - interval '61 minutes'",
+    );
+    let run = db
+        .sessctl(&["end-inactive", "--minutes", "60", "--format", "json"])
+        .ok();
     assert_eq!(run.json()["ended"], 1);
     let row = client
         .query_one(
@@ -58,23 +67,64 @@ fn the_last_sign_of_life_is_the_first_time_that_is_set_and_not_in_the_future() {
     let columns = "last_heartbeat_at, last_activity_at, updated_at, created_at";
     let old = "now() - interval '2 hours'";
     for (id, values) in [
-        ("kept: a fresh heartbeat wins over old activity", format!("now(), {old}, {old}, {old}")),
-        ("ended: an old heartbeat wins over fresh activity", format!("{old}, now(), now(), now()")),
-        ("kept: without a heartbeat, fresh activity counts", format!("null, now(), {old}, {old}")),
-        ("ended: without a heartbeat, old activity counts", format!("null, {old}, now(), now()")),
-        ("ended: a heartbeat far ahead does not count", format!("now() + interval '1 day', {old}, now(), now()")),
-        ("kept: a heartbeat a little ahead counts", format!("now() + interval '4 minutes', {old}, {old}, {old}")),
-        ("ended: an infinite heartbeat does not count", format!("'infinity', {old}, {old}, {old}")),
-        ("ended: minus infinity is long ago", format!("'-infinity', now(), now(), now()")),
-        ("ended: nothing but the future", "'infinity', 'infinity', 'infinity', 'infinity'".into()),
-        ("kept: updated_at is the third", format!("null, 'infinity', now(), {old}")),
-        ("kept: created_at is the fourth", "null, 'infinity', 'infinity', now()".into()),
+        (
+            "kept: a fresh heartbeat wins over old activity",
+            format!("now(), {old}, {old}, {old}"),
+        ),
+        (
+            "ended: an old heartbeat wins over fresh activity",
+            format!("{old}, now(), now(), now()"),
+        ),
+        (
+            "kept: without a heartbeat, fresh activity counts",
+            format!("null, now(), {old}, {old}"),
+        ),
+        (
+            "ended: without a heartbeat, old activity counts",
+            format!("null, {old}, now(), now()"),
+        ),
+        (
+            "ended: a heartbeat far ahead does not count",
+            format!("now() + interval '1 day', {old}, now(), now()"),
+        ),
+        (
+            "kept: a heartbeat a little ahead counts",
+            format!("now() + interval '4 minutes', {old}, {old}, {old}"),
+        ),
+        (
+            "ended: an infinite heartbeat does not count",
+            format!("'infinity', {old}, {old}, {old}"),
+        ),
+        (
+            "ended: minus infinity is long ago",
+            format!("'-infinity', now(), now(), now()"),
+        ),
+        (
+            "ended: nothing but the future",
+            "'infinity', 'infinity', 'infinity', 'infinity'".into(),
+        ),
+        (
+            "kept: updated_at is the third",
+            format!("null, 'infinity', now(), {old}"),
+        ),
+        (
+            "kept: created_at is the fourth",
+            "null, 'infinity', 'infinity', now()".into(),
+        ),
     ] {
         add(&mut client, id, columns, &values);
     }
     db.sessctl(&["end-inactive"]).ok();
-    assert!(ids(&mut client, "status = 'active'").iter().all(|id| id.starts_with("kept")));
-    assert!(ids(&mut client, "status = 'timeout'").iter().all(|id| id.starts_with("ended")));
+    assert!(
+        ids(&mut client, "status = 'active'")
+            .iter()
+            .all(|id| id.starts_with("kept"))
+    );
+    assert!(
+        ids(&mut client, "status = 'timeout'")
+            .iter()
+            .all(|id| id.starts_with("ended"))
+    );
 }
 
 #[test]
@@ -89,9 +139,17 @@ fn a_session_last_seen_exactly_at_the_cutoff_is_kept() {
                ('{USER}', 'just before', 'web', now() - interval '60 minutes 1 microsecond');"
         ))
         .unwrap();
-    let ended: i32 = transaction.query_one("select public.end_inactive_sessions(60)", &[]).unwrap().get(0);
-    let kept: String =
-        transaction.query_one("select session_id from public.user_sessions where status = 'active'", &[]).unwrap().get(0);
+    let ended: i32 = transaction
+        .query_one("select public.end_inactive_sessions(60)", &[])
+        .unwrap()
+        .get(0);
+    let kept: String = transaction
+        .query_one(
+            "select session_id from public.user_sessions where status = 'active'",
+            &[],
+        )
+        .unwrap()
+        .get(0);
     assert_eq!((ended, kept.as_str()), (1, "at the cutoff"));
 }
 
@@ -106,32 +164,70 @@ fn cleanup_keeps_a_session_ended_exactly_at_the_cutoff() {
                ('{USER}', 'just before', 'web', 'ended', now() - interval '2160 hours 1 microsecond');"
         ))
         .unwrap();
-    let deleted: i32 = transaction.query_one("select public.cleanup_old_sessions(90)", &[]).unwrap().get(0);
-    let kept: String = transaction.query_one("select session_id from public.user_sessions", &[]).unwrap().get(0);
+    let deleted: i32 = transaction
+        .query_one("select public.cleanup_old_sessions(90)", &[])
+        .unwrap()
+        .get(0);
+    let kept: String = transaction
+        .query_one("select session_id from public.user_sessions", &[])
+        .unwrap()
+        .get(0);
     assert_eq!((deleted, kept.as_str()), (1, "at the cutoff"));
 }
 
 #[test]
 fn idle_sessions_end_only_when_asked_for() {
     let (db, mut client) = db();
-    add(&mut client, "idle", "status, last_heartbeat_at", "'idle', now() - interval '2 hours'");
+    add(
+        &mut client,
+        "idle",
+        "status, last_heartbeat_at",
+        "'idle', now() - interval '2 hours'",
+    );
     add(&mut client, "active", "last_heartbeat_at", "now() - interval '2 hours'");
     add(&mut client, "idle and fresh", "status", "'idle'");
-    assert_eq!(db.sessctl(&["end-inactive", "--dry-run", "--include-idle", "--format", "json"]).ok().json()["ended"], 2);
-    assert_eq!(db.sessctl(&["end-inactive", "--format", "json"]).ok().json()["ended"], 1);
+    assert_eq!(
+        db.sessctl(&["end-inactive", "--dry-run", "--include-idle", "--format", "json"])
+            .ok()
+            .json()["ended"],
+        2
+    );
+    assert_eq!(
+        db.sessctl(&["end-inactive", "--format", "json"]).ok().json()["ended"],
+        1
+    );
     assert_eq!(ids(&mut client, "status = 'idle'"), ["idle", "idle and fresh"]);
-    assert_eq!(db.sessctl(&["end-inactive", "--include-idle", "--format", "json"]).ok().json()["ended"], 1);
+    assert_eq!(
+        db.sessctl(&["end-inactive", "--include-idle", "--format", "json"])
+            .ok()
+            .json()["ended"],
+        1
+    );
     assert_eq!(ids(&mut client, "status = 'idle'"), ["idle and fresh"]);
 }
 
 #[test]
 fn sessions_can_be_said_to_have_ended_when_they_were_last_seen() {
     let (db, mut client) = db();
-    add(&mut client, "a year ago", "started_at, last_heartbeat_at", "now() - interval '366 days', now() - interval '365 days'");
+    add(
+        &mut client,
+        "a year ago",
+        "started_at, last_heartbeat_at",
+        "now() - interval '366 days', now() - interval '365 days'",
+    );
     add(&mut client, "never seen", "last_heartbeat_at", "'-infinity'");
     db.sessctl(&["end-inactive", "--ended-at", "last-heartbeat"]).ok();
-    assert_eq!(ids(&mut client, "ended_at = last_heartbeat_at and total_duration_seconds = 86400"), ["a year ago"]);
-    assert_eq!(ids(&mut client, "ended_at > now() - interval '1 minute'"), ["never seen"]);
+    assert_eq!(
+        ids(
+            &mut client,
+            "ended_at = last_heartbeat_at and total_duration_seconds = 86400"
+        ),
+        ["a year ago"]
+    );
+    assert_eq!(
+        ids(&mut client, "ended_at > now() - interval '1 minute'"),
+        ["never seen"]
+    );
 }
 
 #[test]
@@ -139,14 +235,47 @@ fn cleanup_deletes_what_ended_long_ago_and_never_a_session_that_lives_again() {
     let (db, mut client) = db();
     let old = "now() - interval '91 days'";
     add(&mut client, "gone", "status, ended_at", &format!("'ended', {old}"));
-    add(&mut client, "gone too", "status, ended_at", &format!("'timeout', {old}"));
-    add(&mut client, "gone: minus infinity", "status, ended_at", "'ended', '-infinity'");
-    add(&mut client, "kept: revived", "status, ended_at", &format!("'active', {old}"));
-    add(&mut client, "kept: revived and idle", "status, ended_at", &format!("'idle', {old}"));
-    add(&mut client, "kept: never ended", "status, started_at", &format!("'ended', {old}"));
+    add(
+        &mut client,
+        "gone too",
+        "status, ended_at",
+        &format!("'timeout', {old}"),
+    );
+    add(
+        &mut client,
+        "gone: minus infinity",
+        "status, ended_at",
+        "'ended', '-infinity'",
+    );
+    add(
+        &mut client,
+        "kept: revived",
+        "status, ended_at",
+        &format!("'active', {old}"),
+    );
+    add(
+        &mut client,
+        "kept: revived and idle",
+        "status, ended_at",
+        &format!("'idle', {old}"),
+    );
+    add(
+        &mut client,
+        "kept: never ended",
+        "status, started_at",
+        &format!("'ended', {old}"),
+    );
     add(&mut client, "kept: infinity", "status, ended_at", "'ended', 'infinity'");
-    add(&mut client, "kept: lately", "status, ended_at", "'ended', now() - interval '89 days'");
-    assert_eq!(db.sessctl(&["cleanup", "--dry-run", "--format", "json"]).ok().json()["deleted"], 3);
+    add(
+        &mut client,
+        "kept: lately",
+        "status, ended_at",
+        "'ended', now() - interval '89 days'",
+    );
+    assert_eq!(
+        db.sessctl(&["cleanup", "--dry-run", "--format", "json"]).ok().json()["deleted"],
+        3
+    );
     assert_eq!(db.sessctl(&["cleanup", "--format", "json"]).ok().json()["deleted"], 3);
     let left = ids(&mut client, "true");
     assert_eq!(left.len(), 5);
@@ -154,33 +283,70 @@ fn cleanup_deletes_what_ended_long_ago_and_never_a_session_that_lives_again() {
 }
 
 /// Times that a signed-in user may write, each of which stopped the script's functions for everybody.
-const POISON: [&str; 7] =
-    ["'0001-01-01'", "'1957-01-01'", "'9999-12-31'", "'infinity'", "'-infinity'", "'4714-11-24 00:00:00+00 BC'", "'294276-12-31'"];
+const POISON: [&str; 7] = [
+    "'0001-01-01'",
+    "'1957-01-01'",
+    "'9999-12-31'",
+    "'infinity'",
+    "'-infinity'",
+    "'4714-11-24 00:00:00+00 BC'",
+    "'294276-12-31'",
+];
 
 #[test]
 fn no_poisoned_row_stops_a_sweep_a_cleanup_or_the_summary() {
     let (db, mut client) = db();
     let mut number = 0;
-    for column in ["started_at", "last_heartbeat_at", "last_activity_at", "updated_at", "created_at", "ended_at"] {
+    for column in [
+        "started_at",
+        "last_heartbeat_at",
+        "last_activity_at",
+        "updated_at",
+        "created_at",
+        "ended_at",
+    ] {
         for value in POISON {
             for status in ["active", "ended"] {
                 number += 1;
-                add(&mut client, &number.to_string(), &format!("status, {column}"), &format!("'{status}', {value}"));
+                add(
+                    &mut client,
+                    &number.to_string(),
+                    &format!("status, {column}"),
+                    &format!("'{status}', {value}"),
+                );
             }
         }
     }
-    add(&mut client, "all at once", "started_at, last_heartbeat_at, last_activity_at, updated_at, created_at, ended_at",
-        "'infinity', '-infinity', '-infinity', 'infinity', '-infinity', '-infinity'");
-    add(&mut client, "silent", "started_at, last_heartbeat_at", "'-infinity', now() - interval '2 hours'");
+    add(
+        &mut client,
+        "all at once",
+        "started_at, last_heartbeat_at, last_activity_at, updated_at, created_at, ended_at",
+        "'infinity', '-infinity', '-infinity', 'infinity', '-infinity', '-infinity'",
+    );
+    add(
+        &mut client,
+        "silent",
+        "started_at, last_heartbeat_at",
+        "'-infinity', now() - interval '2 hours'",
+    );
     db.sessctl(&["summary"]).ok().says("total");
     db.sessctl(&["summary", "--format", "json"]).ok();
     db.sessctl(&["summary", "--format", "csv"]).ok();
-    for arguments in [&["end-inactive"][..], &["end-inactive", "--ended-at", "last-heartbeat"], &["cleanup"]] {
+    for arguments in [
+        &["end-inactive"][..],
+        &["end-inactive", "--ended-at", "last-heartbeat"],
+        &["cleanup"],
+    ] {
         db.sessctl(&[arguments, &["--dry-run"]].concat()).ok();
         db.sessctl(arguments).ok();
     }
-    client.batch_execute("select * from public.active_sessions_summary").unwrap();
-    let silent = client.query_one("select total_duration_seconds from public.user_sessions where session_id = 'silent'", &[]);
+    client
+        .batch_execute("select * from public.active_sessions_summary")
+        .unwrap();
+    let silent = client.query_one(
+        "select total_duration_seconds from public.user_sessions where session_id = 'silent'",
+        &[],
+    );
     assert_eq!(silent.unwrap().get::<_, i32>(0), i32::MAX);
 }
 
@@ -207,7 +373,9 @@ fn a_duration_is_a_number_whatever_the_times() {
         let sql = format!("select public.calculate_session_duration({start}, {end})");
         assert_eq!(client.query_one(&sql, &[]).unwrap().get::<_, i32>(0), seconds, "{sql}");
     }
-    client.batch_execute("select public.calculate_session_duration(now() - interval '1 hour')").unwrap();
+    client
+        .batch_execute("select public.calculate_session_duration(now() - interval '1 hour')")
+        .unwrap();
 }
 
 #[test]
@@ -228,9 +396,17 @@ fn arguments_out_of_range_are_refused_by_the_functions_and_by_the_program() {
         "sessctl.cleanup(0)",
     ] {
         let error = client.batch_execute(&format!("select {call}")).expect_err(call);
-        assert_eq!(error.code(), Some(&SqlState::INVALID_PARAMETER_VALUE), "{call}: {error:?}");
+        assert_eq!(
+            error.code(),
+            Some(&SqlState::INVALID_PARAMETER_VALUE),
+            "{call}: {error:?}"
+        );
     }
-    for call in ["public.end_inactive_sessions(5256000)", "public.cleanup_old_sessions(36500)", "public.end_inactive_sessions()"] {
+    for call in [
+        "public.end_inactive_sessions(5256000)",
+        "public.cleanup_old_sessions(36500)",
+        "public.end_inactive_sessions()",
+    ] {
         client.batch_execute(&format!("select {call}")).unwrap();
     }
     for arguments in [
@@ -255,11 +431,23 @@ fn the_limited_functions_stop_at_their_limit_and_a_backlog_drains_over_several_c
              select '{USER}', n::text, 'web', now() - interval '2 hours' from generate_series(1, 25) n"
         ))
         .unwrap();
-    let calls: Vec<i32> =
-        (0..4).map(|_| client.query_one("select sessctl.end_inactive(60, 10)", &[]).unwrap().get(0)).collect();
+    let calls: Vec<i32> = (0..4)
+        .map(|_| {
+            client
+                .query_one("select sessctl.end_inactive(60, 10)", &[])
+                .unwrap()
+                .get(0)
+        })
+        .collect();
     assert_eq!(calls, [10, 10, 5, 0]);
-    client.batch_execute("update public.user_sessions set ended_at = now() - interval '1 year' - random() * interval '1 day'").unwrap();
-    let calls: Vec<i32> = (0..4).map(|_| client.query_one("select sessctl.cleanup(90, 10)", &[]).unwrap().get(0)).collect();
+    client
+        .batch_execute(
+            "update public.user_sessions set ended_at = now() - interval '1 year' - random() * interval '1 day'",
+        )
+        .unwrap();
+    let calls: Vec<i32> = (0..4)
+        .map(|_| client.query_one("select sessctl.cleanup(90, 10)", &[]).unwrap().get(0))
+        .collect();
     assert_eq!(calls, [10, 10, 5, 0]);
 }
 
@@ -301,12 +489,18 @@ fn random_tables_are_swept_and_cleaned_as_plain_sql_says() {
             )
             .unwrap();
         let count = |client: &mut Client, what: &str| -> i64 {
-            client.query_one(&format!("select count(*) from public.expected where {what}"), &[]).unwrap().get(0)
+            client
+                .query_one(&format!("select count(*) from public.expected where {what}"), &[])
+                .unwrap()
+                .get(0)
         };
         let (ends, goes) = (count(&mut client, "ends"), count(&mut client, "goes"));
         assert!(ends > 0 && goes > 0);
         // Sessions cross the cutoff while the test runs: those are told apart by what the program itself did.
-        let ended = db.sessctl(&["end-inactive", "--batch-size", batch, "--format", "json"]).ok().json();
+        let ended = db
+            .sessctl(&["end-inactive", "--batch-size", batch, "--format", "json"])
+            .ok()
+            .json();
         let late: i64 = client
             .query_one("select count(*) from public.user_sessions s join public.expected e using (session_id) where s.end_reason = 'timeout' and not e.ends", &[])
             .unwrap()
@@ -316,17 +510,37 @@ fn random_tables_are_swept_and_cleaned_as_plain_sql_says() {
         let missed = "select count(*) from public.user_sessions s join public.expected e using (session_id) where e.ends and s.status = 'active'";
         assert_eq!(client.query_one(missed, &[]).unwrap().get::<_, i64>(0), 0);
 
-        let deleted = db.sessctl(&["cleanup", "--batch-size", batch, "--format", "json"]).ok().json();
+        let deleted = db
+            .sessctl(&["cleanup", "--batch-size", batch, "--format", "json"])
+            .ok()
+            .json();
         let left: i64 = client
-            .query_one("select count(*) from public.user_sessions s join public.expected e using (session_id) where e.goes", &[])
+            .query_one(
+                "select count(*) from public.user_sessions s join public.expected e using (session_id) where e.goes",
+                &[],
+            )
             .unwrap()
             .get(0);
-        let kept: i64 = client.query_one("select count(*) from public.user_sessions", &[]).unwrap().get(0);
+        let kept: i64 = client
+            .query_one("select count(*) from public.user_sessions", &[])
+            .unwrap()
+            .get(0);
         assert_eq!(left, 0);
         assert_eq!(kept, i64::from(rows) - deleted["deleted"].as_i64().unwrap());
-        assert!(deleted["deleted"].as_i64().unwrap() - goes < 5, "seed {seed}, batch {batch}");
+        assert!(
+            deleted["deleted"].as_i64().unwrap() - goes < 5,
+            "seed {seed}, batch {batch}"
+        );
         assert_eq!(db.sessctl(&["cleanup", "--format", "json"]).ok().json()["deleted"], 0);
-        assert_eq!(db.sessctl(&["end-inactive", "--dry-run", "--format", "json"]).ok().json()["ended"].as_i64().unwrap() / 5, 0);
+        assert_eq!(
+            db.sessctl(&["end-inactive", "--dry-run", "--format", "json"])
+                .ok()
+                .json()["ended"]
+                .as_i64()
+                .unwrap()
+                / 5,
+            0
+        );
     }
 }
 
@@ -341,7 +555,10 @@ fn many_sessions_that_ended_at_one_moment_neither_loop_nor_go_in_one_batch() {
              select '{USER}', 'earlier ' || n, 'web', 'ended', now() - interval '101 days' + n * interval '1 second' from generate_series(1, 500) n"
         ))
         .unwrap();
-    let json = db.sessctl(&["cleanup", "--batch-size", "400", "--format", "json"]).ok().json();
+    let json = db
+        .sessctl(&["cleanup", "--batch-size", "400", "--format", "json"])
+        .ok()
+        .json();
     assert_eq!(json["deleted"], 5500);
     assert!(json["batches"].as_u64().unwrap() >= 14, "{json}");
 }
@@ -355,7 +572,10 @@ fn one_user_with_more_sessions_than_a_batch_holds_is_swept_in_several() {
              select '{USER}', n::text, 'web', now() - interval '2 hours' from generate_series(1, 1000) n"
         ))
         .unwrap();
-    let json = db.sessctl(&["end-inactive", "--batch-size", "90", "--format", "json"]).ok().json();
+    let json = db
+        .sessctl(&["end-inactive", "--batch-size", "90", "--format", "json"])
+        .ok()
+        .json();
     assert_eq!(json["ended"], 1000);
     assert_eq!(json["batches"], 12);
 }
@@ -372,7 +592,10 @@ fn a_dry_run_counts_exactly_and_changes_nothing() {
         assert_eq!(json["dry_run"], true);
         db.sessctl(&["end-inactive", "--dry-run"]).ok().says("would end");
         assert_eq!(client.query_one(picture, &[]).unwrap().get::<_, String>(0), before);
-        assert_eq!(db.sessctl(&["cleanup", "--format", "json"]).ok().json()["deleted"], json["deleted"]);
+        assert_eq!(
+            db.sessctl(&["cleanup", "--format", "json"]).ok().json()["deleted"],
+            json["deleted"]
+        );
     }
 }
 

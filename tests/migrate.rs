@@ -14,7 +14,10 @@ fn latest() -> i32 {
 
 /// Versions in the history, in the order they were applied.
 fn history(db: &Db) -> Vec<i32> {
-    let rows = db.client().query("select version from sessctl.schema_history order by version", &[]).unwrap();
+    let rows = db
+        .client()
+        .query("select version from sessctl.schema_history order by version", &[])
+        .unwrap();
     rows.iter().map(|row| row.get(0)).collect()
 }
 
@@ -31,8 +34,15 @@ fn migrate_applies_each_version_once_and_then_has_nothing_to_do() {
         let first = db.sessctl(&["migrate", "--format", "json"]).ok();
         assert_eq!(first.json()["version"], latest());
         assert_eq!(first.json()["applied"].as_array().unwrap().len(), latest() as usize);
-        assert_eq!(first.json()["applied"][0], serde_json::json!({ "version": 1, "name": "create_user_sessions" }));
-        assert!(first.stderr.contains(&format!("migrate on postgres@127.0.0.1:{}/{}", server().port(), db.name)));
+        assert_eq!(
+            first.json()["applied"][0],
+            serde_json::json!({ "version": 1, "name": "create_user_sessions" })
+        );
+        assert!(first.stderr.contains(&format!(
+            "migrate on postgres@127.0.0.1:{}/{}",
+            server().port(),
+            db.name
+        )));
         let second = db.sessctl(&["migrate"]).ok().says("nothing to do");
         assert!(!second.stderr.contains("applied"));
         in_step(&db);
@@ -53,7 +63,9 @@ fn migrate_stops_at_the_target_and_goes_on_later() {
 #[test]
 fn a_dry_run_prints_the_pending_sql_and_changes_nothing() {
     let db = Db::fresh(Grants::Open);
-    db.sessctl(&["migrate", "--dry-run"]).ok().says("create table if not exists public.user_sessions");
+    db.sessctl(&["migrate", "--dry-run"])
+        .ok()
+        .says("create table if not exists public.user_sessions");
     let json = db.sessctl(&["migrate", "--dry-run", "--format", "json"]).ok().json();
     assert_eq!(json["pending"].as_array().unwrap().len(), latest() as usize);
     let made = "select count(*) from pg_class where relname in ('user_sessions', 'schema_history') or relnamespace = (select oid from pg_namespace where nspname = 'sessctl')";
@@ -86,25 +98,46 @@ fn a_database_without_auth_users_is_refused_with_what_it_lacks() {
 fn a_role_without_the_rights_is_told_which_and_who_can_give_them() {
     let db = Db::fresh(Grants::Closed);
     let role = format!("poor_{}", db.name);
-    db.admin().batch_execute(&format!("create role {role} login password 'poor'")).unwrap();
+    db.admin()
+        .batch_execute(&format!("create role {role} login password 'poor'"))
+        .unwrap();
     let url = db.url().replace("postgres:postgres@", &format!("{role}:poor@"));
     let migrate = || Run::of(sessctl().env("DATABASE_URL", &url).arg("migrate"));
-    migrate().exits(3).says("may not create schemas in database").says("grant create on database");
-    db.admin().batch_execute(&format!("grant create on database {} to {role}", db.name)).unwrap();
+    migrate()
+        .exits(3)
+        .says("may not create schemas in database")
+        .says("grant create on database");
+    db.admin()
+        .batch_execute(&format!("grant create on database {} to {role}", db.name))
+        .unwrap();
     migrate().exits(3).says("may not create tables in schema public");
-    db.admin().batch_execute(&format!("grant create on schema public to {role}; grant usage on schema auth to {role}")).unwrap();
-    migrate().exits(3).says("may not refer to auth.users").says("grant references on auth.users");
+    db.admin()
+        .batch_execute(&format!(
+            "grant create on schema public to {role}; grant usage on schema auth to {role}"
+        ))
+        .unwrap();
+    migrate()
+        .exits(3)
+        .says("may not refer to auth.users")
+        .says("grant references on auth.users");
     db.admin().batch_execute(&format!("drop owned by {role}")).unwrap();
     drop(db);
-    crate::common::admin("postgres").batch_execute(&format!("drop role {role}")).unwrap();
+    crate::common::admin("postgres")
+        .batch_execute(&format!("drop role {role}"))
+        .unwrap();
 }
 
 #[test]
 fn a_table_of_the_superuser_is_left_alone_with_the_statement_that_hands_it_over() {
     let db = Db::fresh(Grants::Open);
     db.client().batch_execute(crate::common::ORIGINAL_SCRIPT).unwrap();
-    db.admin().batch_execute("alter table public.user_sessions owner to supabase_admin").unwrap();
-    let run = db.sessctl(&["migrate"]).exits(3).says("table public.user_sessions belongs to supabase_admin");
+    db.admin()
+        .batch_execute("alter table public.user_sessions owner to supabase_admin")
+        .unwrap();
+    let run = db
+        .sessctl(&["migrate"])
+        .exits(3)
+        .says("table public.user_sessions belongs to supabase_admin");
     let statement = "alter table public.user_sessions owner to \"postgres\";";
     assert!(run.stderr.contains(statement), "{}", run.stderr);
     db.admin().batch_execute(statement).unwrap();
@@ -123,8 +156,12 @@ fn a_table_of_another_shape_is_left_alone_with_the_differences() {
         .says("column id is bigint instead of uuid")
         .says("column platform is missing")
         .says("nothing was changed");
-    db.client().batch_execute("drop table public.user_sessions; create view public.user_sessions as select 1 as one").unwrap();
-    db.sessctl(&["migrate"]).exits(3).says("view public.user_sessions is there");
+    db.client()
+        .batch_execute("drop table public.user_sessions; create view public.user_sessions as select 1 as one")
+        .unwrap();
+    db.sessctl(&["migrate"])
+        .exits(3)
+        .says("view public.user_sessions is there");
     let schemas = "select count(*) from pg_namespace where nspname = 'sessctl'";
     assert_eq!(db.client().query_one(schemas, &[]).unwrap().get::<_, i64>(0), 0);
 }
@@ -133,14 +170,23 @@ fn a_table_of_another_shape_is_left_alone_with_the_differences() {
 fn a_database_that_is_ahead_or_has_another_text_is_refused_and_shown() {
     let db = Db::migrated(Grants::Closed);
     let mut client = db.client();
-    client.batch_execute("insert into sessctl.schema_history values (99, 'from_the_future', '2030-01-01T00:00:00Z', '1')").unwrap();
-    db.sessctl(&["migrate"]).exits(3).says("the database is ahead of this sessctl: it has migration V99");
-    db.sessctl(&["verify"]).exits(1).says("V99").says("a newer sessctl has been here");
+    client
+        .batch_execute("insert into sessctl.schema_history values (99, 'from_the_future', '2030-01-01T00:00:00Z', '1')")
+        .unwrap();
+    db.sessctl(&["migrate"])
+        .exits(3)
+        .says("the database is ahead of this sessctl: it has migration V99");
+    db.sessctl(&["verify"])
+        .exits(1)
+        .says("V99")
+        .says("a newer sessctl has been here");
     db.sessctl(&["status"]).ok().says("applied by a newer sessctl");
     client
         .batch_execute("delete from sessctl.schema_history where version = 99; update sessctl.schema_history set checksum = '7' where version = 2")
         .unwrap();
-    db.sessctl(&["migrate"]).exits(3).says("migration V2 is not the one that was applied");
+    db.sessctl(&["migrate"])
+        .exits(3)
+        .says("migration V2 is not the one that was applied");
     db.sessctl(&["verify"]).exits(1).says("checksum is 7");
     db.sessctl(&["status"]).ok().says("changed since it was applied");
 }
@@ -149,8 +195,13 @@ fn a_database_that_is_ahead_or_has_another_text_is_refused_and_shown() {
 fn a_failed_migration_leaves_the_version_before_it_whole_and_shows_place_message_and_hint() {
     let db = Db::fresh(Grants::Closed);
     db.sessctl(&["migrate", "--target", "4"]).ok();
-    db.client().batch_execute("create table public.active_sessions_summary (platform text)").unwrap();
-    let run = db.sessctl(&["migrate"]).exits(3).says("migration V5__view_and_grants.sql");
+    db.client()
+        .batch_execute("create table public.active_sessions_summary (platform text)")
+        .unwrap();
+    let run = db
+        .sessctl(&["migrate"])
+        .exits(3)
+        .says("migration V5__view_and_grants.sql");
     assert!(run.stderr.contains("is not a view"), "{}", run.stderr);
     assert_eq!(history(&db), [1, 2, 3, 4]);
 }
@@ -159,9 +210,18 @@ fn a_failed_migration_leaves_the_version_before_it_whole_and_shows_place_message
 fn the_place_of_an_error_is_shown_with_a_caret() {
     let db = Db::fresh(Grants::Closed);
     db.sessctl(&["migrate", "--target", "3"]).ok();
-    db.client().batch_execute("alter table public.user_sessions drop column end_reason").unwrap();
-    let run = db.sessctl(&["migrate"]).exits(3).says("migration V4__maintenance_functions.sql:12:3 failed: column s.end_reason does not exist");
-    assert!(run.stderr.contains("\n12 |   s.end_reason,\n   |   ^\n"), "{}", run.stderr);
+    db.client()
+        .batch_execute("alter table public.user_sessions drop column end_reason")
+        .unwrap();
+    let run = db
+        .sessctl(&["migrate"])
+        .exits(3)
+        .says("migration V4__maintenance_functions.sql:12:3 failed: column s.end_reason does not exist");
+    assert!(
+        run.stderr.contains("\n12 |   s.end_reason,\n   |   ^\n"),
+        "{}",
+        run.stderr
+    );
     assert_eq!(history(&db), [1, 2, 3]);
 }
 
@@ -171,7 +231,13 @@ fn a_table_in_use_is_waited_for_only_so_long_and_the_blocker_is_named() {
     db.client().batch_execute(crate::common::ORIGINAL_SCRIPT).unwrap();
     let mut reader = db.client();
     let mut transaction = reader.transaction().unwrap();
-    let pid: i32 = transaction.query_one("select pg_backend_pid() from public.user_sessions right join (select 1) as one on true", &[]).unwrap().get(0);
+    let pid: i32 = transaction
+        .query_one(
+            "select pg_backend_pid() from public.user_sessions right join (select 1) as one on true",
+            &[],
+        )
+        .unwrap()
+        .get(0);
     db.sessctl(&["migrate", "--lock-timeout", "20ms"])
         .exits(3)
         .says("lock timeout")
@@ -190,14 +256,22 @@ fn eight_migrates_at_once_apply_each_version_once() {
             fill(&db, 500);
         }
         let runs: Vec<Run> = thread::scope(|scope| {
-            let runs: Vec<_> = (0..8).map(|_| scope.spawn(|| db.sessctl(&["migrate", "--format", "json"]))).collect();
+            let runs: Vec<_> = (0..8)
+                .map(|_| scope.spawn(|| db.sessctl(&["migrate", "--format", "json"])))
+                .collect();
             runs.into_iter().map(|run| run.join().unwrap()).collect()
         });
         let mut applied: Vec<i64> = Vec::new();
         for run in runs {
             let json = run.ok().json();
             assert_eq!(json["version"], latest());
-            applied.extend(json["applied"].as_array().unwrap().iter().map(|m| m["version"].as_i64().unwrap()));
+            applied.extend(
+                json["applied"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|m| m["version"].as_i64().unwrap()),
+            );
         }
         applied.sort_unstable();
         assert_eq!(applied, (1..=i64::from(latest())).collect::<Vec<_>>(), "round {round}");
@@ -244,8 +318,16 @@ fn an_index_that_a_dead_build_left_invalid_is_built_anew() {
     fill(&db, 100);
     db.sessctl(&["migrate", "--target", "11"]).ok();
     let mut client = db.client();
-    client.batch_execute("create index idx_user_sessions_ended_at on public.user_sessions (ended_at) where ended_at is not null").unwrap();
-    db.admin().batch_execute("update pg_index set indisvalid = false where indexrelid = 'public.idx_user_sessions_ended_at'::regclass").unwrap();
+    client
+        .batch_execute(
+            "create index idx_user_sessions_ended_at on public.user_sessions (ended_at) where ended_at is not null",
+        )
+        .unwrap();
+    db.admin()
+        .batch_execute(
+            "update pg_index set indisvalid = false where indexrelid = 'public.idx_user_sessions_ended_at'::regclass",
+        )
+        .unwrap();
     db.sessctl(&["verify"]).exits(1);
     db.sessctl(&["migrate"]).ok();
     in_step(&db);
@@ -258,7 +340,11 @@ fn a_concurrent_build_waits_for_an_old_transaction_and_names_it() {
     fill(&db, 100);
     db.sessctl(&["migrate", "--target", "11"]).ok();
     let mut old = db.client();
-    let mut transaction = old.build_transaction().isolation_level(postgres::IsolationLevel::RepeatableRead).start().unwrap();
+    let mut transaction = old
+        .build_transaction()
+        .isolation_level(postgres::IsolationLevel::RepeatableRead)
+        .start()
+        .unwrap();
     let pid: i32 = transaction.query_one("select pg_backend_pid()", &[]).unwrap().get(0);
     thread::sleep(Duration::from_millis(1100));
     let (first, second) = thread::scope(|scope| {
@@ -281,10 +367,16 @@ fn a_build_cut_off_by_the_servers_time_limit_says_which_connection_to_use() {
     fill(&db, 100);
     db.sessctl(&["migrate", "--target", "11"]).ok();
     let mut old = db.client();
-    let mut transaction = old.build_transaction().isolation_level(postgres::IsolationLevel::RepeatableRead).start().unwrap();
+    let mut transaction = old
+        .build_transaction()
+        .isolation_level(postgres::IsolationLevel::RepeatableRead)
+        .start()
+        .unwrap();
     transaction.batch_execute("select 1").unwrap();
     let url = format!("{}?options=-c%20statement_timeout%3D300", db.url());
-    Run::of(sessctl().env("DATABASE_URL", url).arg("migrate")).exits(3).says("session pooler");
+    Run::of(sessctl().env("DATABASE_URL", url).arg("migrate"))
+        .exits(3)
+        .says("session pooler");
     transaction.rollback().unwrap();
     db.sessctl(&["migrate"]).ok();
     in_step(&db);

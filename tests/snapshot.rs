@@ -1,13 +1,16 @@
 //! The checked-in snapshot is what the migrations make.
 
-use sessctl::database::{Database, Target};
+use sessctl::config::Target;
+use sessctl::database::Database;
 use sessctl::schema::{Facts, Found, snapshot};
 
 use crate::common::{BOTH_GENERATIONS, Db, block_on};
 
 fn facts(db: &Db) -> Facts {
     block_on(async {
-        let database = Database::connect(&Target::parse(&db.url()).unwrap(), "test").await.unwrap();
+        let database = Database::connect(&Target::from_string(&db.url()).unwrap(), "test")
+            .await
+            .unwrap();
         Found::read(&database).await.unwrap().facts().clone()
     })
 }
@@ -21,6 +24,9 @@ fn snapshot_is_what_the_migrations_make_on_both_generations() {
             std::fs::write(file, serde_json::to_string_pretty(&made).unwrap() + "\n").unwrap();
             continue;
         }
-        assert!(made == snapshot(), "src/schema/snapshot.json is stale: run make snapshot ({grants:?} grants)");
+        assert!(
+            made == snapshot(),
+            "src/schema/snapshot.json is stale: run make snapshot ({grants:?} grants)"
+        );
     }
 }

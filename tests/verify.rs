@@ -2,14 +2,17 @@
 
 use std::process::Command;
 
-use sessctl::sandbox::Grants;
 use serde_json::Value;
+use sessctl::sandbox::Grants;
 
 use crate::common::{BOTH_GENERATIONS, Db, Run, admin, server, sessctl};
 
 /// The named changes of a file.
 fn changes(file: &'static str) -> Vec<(&'static str, &'static str)> {
-    file.split("-- name: ").skip(1).map(|part| part.split_once('\n').unwrap()).collect()
+    file.split("-- name: ")
+        .skip(1)
+        .map(|part| part.split_once('\n').unwrap())
+        .collect()
 }
 
 #[test]
@@ -18,12 +21,17 @@ fn every_mutation_is_seen() {
     assert!(mutations.len() >= 60);
     for (index, (name, sql)) in mutations.iter().enumerate() {
         let db = Db::migrated(BOTH_GENERATIONS[index % 2]);
-        db.admin().batch_execute(sql).unwrap_or_else(|error| panic!("{name}: {error:?}"));
+        db.admin()
+            .batch_execute(sql)
+            .unwrap_or_else(|error| panic!("{name}: {error:?}"));
         let run = db.sessctl(&["verify", "--format", "json"]);
         assert_eq!(run.code, 1, "{name}: {}{}", run.stdout, run.stderr);
         let json = run.json();
         assert_eq!(json["ok"], false, "{name}");
-        assert!(json["drift"].as_array().unwrap().len() + json["pending"].as_array().unwrap().len() > 0, "{name}");
+        assert!(
+            json["drift"].as_array().unwrap().len() + json["pending"].as_array().unwrap().len() > 0,
+            "{name}"
+        );
     }
 }
 
@@ -37,11 +45,15 @@ fn no_harmless_change_is_called_drift() {
                 continue;
             }
             let db = Db::migrated(grants);
-            db.admin().batch_execute(sql).unwrap_or_else(|error| panic!("{name}: {error:?}"));
+            db.admin()
+                .batch_execute(sql)
+                .unwrap_or_else(|error| panic!("{name}: {error:?}"));
             let run = db.sessctl(&["verify"]);
             assert_eq!(run.code, 0, "{name}: {}{}", run.stdout, run.stderr);
             if name == "a role that only reads" {
-                db.admin().batch_execute("drop owned by reader_of_sessions; drop role reader_of_sessions").unwrap();
+                db.admin()
+                    .batch_execute("drop owned by reader_of_sessions; drop role reader_of_sessions")
+                    .unwrap();
             }
         }
     }
@@ -64,7 +76,12 @@ fn a_dumped_and_restored_database_is_in_step() {
             .status();
         assert!(done.unwrap().success());
         let target = Db::fresh(grants);
-        admin("postgres").batch_execute(&format!("drop database {0}; create database {0} template template0 owner postgres", target.name)).unwrap();
+        admin("postgres")
+            .batch_execute(&format!(
+                "drop database {0}; create database {0} template template0 owner postgres",
+                target.name
+            ))
+            .unwrap();
         let done = Command::new(server().bindir().join("pg_restore"))
             .args(["-d", &server().admin(&target.name)])
             .arg(file.path())
@@ -111,7 +128,9 @@ fn the_json_tells_object_property_expected_found_and_note() {
         .says("drift,table public.user_sessions,row level security,on,off,every user of the API reads and writes every row");
     db.sessctl(&["verify", "--format", "github"])
         .exits(1)
-        .says("::error title=sessctl: schema drift::table public.user_sessions: row level security is off instead of on")
+        .says(
+            "::error title=sessctl: schema drift::table public.user_sessions: row level security is off instead of on",
+        )
         .says("::notice title=sessctl: extra object::column public.user_sessions.app_version is extra: text");
 }
 
@@ -119,7 +138,10 @@ fn the_json_tells_object_property_expected_found_and_note() {
 fn a_database_that_was_never_migrated_is_all_pending() {
     let db = Db::fresh(Grants::Open);
     let json = db.sessctl(&["verify", "--format", "json"]).exits(1).json();
-    assert_eq!(json["pending"].as_array().unwrap().len(), sessctl::migrations::all().len());
+    assert_eq!(
+        json["pending"].as_array().unwrap().len(),
+        sessctl::migrations::all().len()
+    );
     assert_eq!(json["drift"], Value::Array(Vec::new()));
 }
 
@@ -132,25 +154,55 @@ fn triggers_and_policies_of_the_teams_own_are_accepted_by_name() {
              create policy support on public.user_sessions for select to service_role using (true)",
         )
         .unwrap();
-    db.sessctl(&["verify", "--allow", "trigger:audit"]).exits(1).says("policy support");
-    let json = db.sessctl(&["verify", "--allow", "trigger:audit", "--allow", "policy:support", "--format", "json"]).ok().json();
+    db.sessctl(&["verify", "--allow", "trigger:audit"])
+        .exits(1)
+        .says("policy support");
+    let json = db
+        .sessctl(&[
+            "verify",
+            "--allow",
+            "trigger:audit",
+            "--allow",
+            "policy:support",
+            "--format",
+            "json",
+        ])
+        .ok()
+        .json();
     assert_eq!(json["allowed"].as_array().unwrap().len(), 2);
-    db.sessctl(&["verify", "--allow", "function:x"]).exits(2).says("expected trigger:NAME or policy:NAME");
+    db.sessctl(&["verify", "--allow", "function:x"])
+        .exits(2)
+        .says("expected trigger:NAME or policy:NAME");
     // What is ours can't be waved through by its name.
-    db.admin().batch_execute("alter policy \"Users can view their own sessions\" on public.user_sessions using (true)").unwrap();
-    db.sessctl(&["verify", "--allow", "trigger:audit", "--allow", "policy:support", "--allow", "policy:Users can view their own sessions"]).exits(1);
+    db.admin()
+        .batch_execute("alter policy \"Users can view their own sessions\" on public.user_sessions using (true)")
+        .unwrap();
+    db.sessctl(&[
+        "verify",
+        "--allow",
+        "trigger:audit",
+        "--allow",
+        "policy:support",
+        "--allow",
+        "policy:Users can view their own sessions",
+    ])
+    .exits(1);
 }
 
 #[test]
 fn a_role_that_may_only_read_the_history_can_verify_and_see_the_status() {
     let db = Db::migrated(Grants::Closed);
     let role = format!("ci_{}", db.name);
-    db.admin().batch_execute(&format!("create role {role} login password 'ci'")).unwrap();
+    db.admin()
+        .batch_execute(&format!("create role {role} login password 'ci'"))
+        .unwrap();
     let url = db.url().replace("postgres:postgres@", &format!("{role}:ci@"));
     let run = |command: &str| Run::of(sessctl().env("DATABASE_URL", &url).arg(command));
     run("verify").exits(3).says("grant usage on schema sessctl");
     db.admin()
-        .batch_execute(&format!("grant usage on schema sessctl to {role}; grant select on sessctl.schema_history to {role}"))
+        .batch_execute(&format!(
+            "grant usage on schema sessctl to {role}; grant select on sessctl.schema_history to {role}"
+        ))
         .unwrap();
     run("verify").ok().says("in step");
     run("status").ok();
@@ -166,12 +218,17 @@ fn status_works_with_and_without_a_history() {
     let json = db.sessctl(&["status", "--format", "json"]).ok().json();
     assert_eq!(json["version"], 0);
     assert_eq!(json["newer"], false);
-    assert_eq!(json["migrations"][0], serde_json::json!({ "version": 1, "name": "create_user_sessions", "state": "pending", "applied_on": null }));
+    assert_eq!(
+        json["migrations"][0],
+        serde_json::json!({ "version": 1, "name": "create_user_sessions", "state": "pending", "applied_on": null })
+    );
     db.sessctl(&["migrate", "--target", "2"]).ok();
     let json = db.sessctl(&["status", "--format", "json"]).ok().json();
     assert_eq!(json["version"], 2);
     assert_eq!(json["migrations"][1]["state"], "applied");
     assert!(json["migrations"][1]["applied_on"].as_str().unwrap().starts_with("20"));
     assert_eq!(json["migrations"][2]["state"], "pending");
-    db.sessctl(&["status", "--format", "csv"]).ok().says("version,name,state,applied_on");
+    db.sessctl(&["status", "--format", "csv"])
+        .ok()
+        .says("version,name,state,applied_on");
 }

@@ -8,7 +8,8 @@ use tokio::process::Command;
 
 use super::sandbox::{Done, Shape};
 use super::{Context, interrupted};
-use crate::database::{Database, Target};
+use crate::config::Target;
+use crate::database::Database;
 use crate::failure::{Failure, exit};
 use crate::output::{Color, Report, Style, paint};
 use crate::sandbox::Sandbox;
@@ -79,7 +80,7 @@ impl Args {
 }
 
 async fn fill(sandbox: &Sandbox) -> Result<()> {
-    let database = Database::connect(&Target::parse(&sandbox.url())?, "demo").await?;
+    let database = Database::connect(&Target::from_string(&sandbox.url())?, "demo").await?;
     let filled = database.run(include_str!("../sandbox/sample.sql")).await;
     filled.context("can't write the sample sessions")?;
     database.close().await;

@@ -14,11 +14,12 @@ use clap::Args as ClapArgs;
 use humantime::Duration as HumanDuration;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use tokio_postgres::Error;
 use tokio_postgres::types::Type;
-use tokio_postgres::{Error, NoTls};
 
 use super::{Context, Stop, interrupted};
-use crate::database::{Database, Parameter, QueryError, Target, explain};
+use crate::config::Target;
+use crate::database::{Database, Parameter, QueryError, explain};
 use crate::failure::{Failure, exit};
 use crate::output::{Page, Report, Style, Terminal, count};
 
@@ -114,15 +115,14 @@ impl Job<'_> {
     /// The server's or the connection's, where trying again is no use; the message says how far the run got.
     pub async fn run(&self, options: &Options, context: &Context<'_>) -> Result<Outcome> {
         let start = Instant::now();
-        let target = context.connection.target()?;
-        context.terminal.note(&format!("{} on {target}", self.command));
-        let database = Database::connect(&target, self.command).await?;
+        let database = context.connect_to_change(self.command).await?;
+        let target = database.target().clone();
         let mut stop: StopSignal = Box::pin(interrupted());
         let look = tokio::select! {
             look = self.look(&database) => look?,
             stopped = &mut stop => {
                 stopped?;
-                let _ = database.canceller().cancel_query(NoTls).await;
+                database.canceller().cancel().await;
                 return Err(Failure::interrupted("stopped before anything was done").into());
             }
         };
@@ -308,7 +308,7 @@ impl Run<'_> {
         match tokio::time::timeout(STOP_PATIENCE, &mut batch).await {
             Ok(result) => Ok((result, true)),
             Err(_) => {
-                let _ = cancel.cancel_query(NoTls).await;
+                cancel.cancel().await;
                 Ok((batch.await, true))
             }
         }
@@ -327,7 +327,9 @@ impl Run<'_> {
             self.ledger.open.push((transaction.clone(), batch.affected));
         }
         let last = batch.finished || batch.skipped;
-        self.database.run(if last { "commit" } else { COMMIT_UNFLUSHED }).await?;
+        self.database
+            .run(if last { "commit" } else { COMMIT_UNFLUSHED })
+            .await?;
         if last {
             self.ledger.flush();
         }
@@ -392,7 +394,7 @@ impl Run<'_> {
                     }
                 }
                 // Wrong credentials stay wrong, and poolers ban who insists.
-                Err(failure) if failure.is_final() => return Err(self.give_up(failure)),
+                Err(failure) if !failure.is_passing() => return Err(self.give_up(failure)),
                 Err(failure) => last = failure,
             }
             self.failures += 1;
@@ -410,8 +412,7 @@ impl Run<'_> {
         }
         let states = loop {
             let sql = include_str!("settle.sql");
-            let states: HashMap<String, String> =
-                self.database.json(sql, &[(&ids, Type::TEXT_ARRAY)]).await?;
+            let states: HashMap<String, String> = self.database.json(sql, &[(&ids, Type::TEXT_ARRAY)]).await?;
             let at_work = states.values().any(|state| state == "in progress");
             if !at_work || Instant::now() > deadline {
                 break states;
@@ -436,7 +437,11 @@ impl Run<'_> {
     fn give_up(&self, failure: Failure) -> Failure {
         match self.ledger.total().rows {
             0 => failure,
-            rows => failure.after(&format!("{} sessions had been {} before, and stay so", count(rows), self.job.done)),
+            rows => failure.after(&format!(
+                "{} sessions had been {} before, and stay so",
+                count(rows),
+                self.job.done
+            )),
         }
     }
 }
@@ -543,6 +548,10 @@ impl Report for Outcome {
     }
 
     fn code(&self) -> u8 {
-        if self.interrupted { exit::INTERRUPTED } else { exit::DONE }
+        if self.interrupted {
+            exit::INTERRUPTED
+        } else {
+            exit::DONE
+        }
     }
 }

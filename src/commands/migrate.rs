@@ -61,7 +61,7 @@ impl Args {
             stopped = interrupted() => {
                 stopped?;
                 // Without it the server would go on with the statement, for a client that is gone.
-                let _ = cancel.cancel_query(tokio_postgres::NoTls).await;
+                cancel.cancel().await;
                 return Err(Failure::interrupted(
                     "stopped: what was reported as applied stays, the migration at work was rolled back",
                 ).remedy("run sessctl migrate again to go on").into());
@@ -89,14 +89,25 @@ impl Args {
         if pending.is_empty() {
             let took_away = Vec::new();
             return Ok(if self.dry_run {
-                Box::new(Plan { pending, takes_away: took_away, version })
+                Box::new(Plan {
+                    pending,
+                    takes_away: took_away,
+                    version,
+                })
             } else {
-                Box::new(Outcome { applied: Vec::new(), version })
+                Box::new(Outcome {
+                    applied: Vec::new(),
+                    version,
+                })
             });
         }
         let takes_away = preflight(database).await?;
         if self.dry_run {
-            return Ok(Box::new(Plan { pending, takes_away, version }));
+            return Ok(Box::new(Plan {
+                pending,
+                takes_away,
+                version,
+            }));
         }
         for line in &takes_away {
             context.terminal.note(&format!("takes away {line}"));
@@ -110,10 +121,14 @@ impl Args {
             let start = Instant::now();
             let label = format!("V{} {}", migration.version(), migration.name());
             if migrations::apply(database, migration, patience, context.terminal).await? {
-                context.terminal.note(&format!("applied {label} ({})", milliseconds(start.elapsed())));
+                context
+                    .terminal
+                    .note(&format!("applied {label} ({})", milliseconds(start.elapsed())));
                 applied.push((migration.version(), migration.name().to_owned()));
             } else {
-                context.terminal.note(&format!("{label} was applied by another process"));
+                context
+                    .terminal
+                    .note(&format!("{label} was applied by another process"));
             }
         }
         let version = pending.last().map_or(version, Migration::version);
@@ -159,8 +174,13 @@ async fn preflight(database: &Database) -> Result<Vec<String>, Failure> {
     }
     missing.extend(look.missing_roles.iter().map(|role| format!("role {role}")));
     if !missing.is_empty() {
-        return Err(Failure::new(format!("this is not a Supabase database: it lacks {}", missing.join(", ")))
-            .remedy("check the connection string; to try sessctl without a project, run sessctl sandbox -- sessctl migrate"));
+        return Err(Failure::new(format!(
+            "this is not a Supabase database: it lacks {}",
+            missing.join(", ")
+        ))
+        .remedy(
+            "check the connection string; to try sessctl without a project, run sessctl sandbox -- sessctl migrate",
+        ));
     }
     let role = &look.role;
     let database_name = &look.database;
@@ -196,8 +216,15 @@ async fn preflight(database: &Database) -> Result<Vec<String>, Failure> {
             .iter()
             .map(|o| format!("alter {} owner to \"{role}\";", o.object))
             .collect();
-        return Err(Failure::new(format!("role \"{role}\" may not alter what is there: {}", list.join(", ")))
-            .remedy(format!("as {} (or a superuser) run: {}", first.owner, hand_over.join(" "))));
+        return Err(Failure::new(format!(
+            "role \"{role}\" may not alter what is there: {}",
+            list.join(", ")
+        ))
+        .remedy(format!(
+            "as {} (or a superuser) run: {}",
+            first.owner,
+            hand_over.join(" ")
+        )));
     }
     let found = Found::read(database).await?;
     let expected = snapshot();
@@ -219,7 +246,10 @@ fn refuse_other_shape(expected: &Facts, found: &Facts) -> Result<(), Failure> {
         return Ok(());
     }
     let mut differences = Vec::new();
-    for (object, properties) in expected.iter().filter(|(object, _)| object.starts_with("column public.user_sessions.")) {
+    for (object, properties) in expected
+        .iter()
+        .filter(|(object, _)| object.starts_with("column public.user_sessions."))
+    {
         let name = object.rsplit('.').next().unwrap_or_default();
         let wanted = properties.get("type");
         match found.get(object).map(|there| there.get("type")) {
@@ -255,7 +285,10 @@ fn takes_away(expected: &Facts, found: &Facts) -> Vec<String> {
         } else if object == "index idx_user_sessions_session_id" {
             lines.push(format!("{object} (it repeats the one of the UNIQUE constraint)"));
         } else if object.starts_with("index ") && difference.property == "definition" && difference.found.is_some() {
-            lines.push(format!("{object} as it is, and builds it as {}", difference.expected.unwrap_or_default()));
+            lines.push(format!(
+                "{object} as it is, and builds it as {}",
+                difference.expected.unwrap_or_default()
+            ));
         }
     }
     for policy in SCRIPT_POLICIES.iter().filter(|policy| found.contains_key(**policy)) {

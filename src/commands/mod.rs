@@ -10,13 +10,18 @@ pub mod status;
 pub mod summary;
 pub mod verify;
 
+use std::time::{Duration, Instant};
+
 use anyhow::Result;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::config;
+use crate::config::{self, Target};
 use crate::database::Database;
 use crate::failure::Failure;
 use crate::output::Terminal;
+
+/// The pause between two looks at whether a server has started.
+const WAIT_PAUSE: Duration = Duration::from_millis(250);
 
 /// What every command is given.
 pub struct Context<'a> {
@@ -32,8 +37,8 @@ impl Context<'_> {
     /// # Errors
     /// No database named, or none reached.
     pub async fn connect(&self, command: &str) -> Result<Database> {
-        let target = self.connection.target()?;
-        Ok(Database::connect(&target, command).await?)
+        let target = self.connection.target(self.terminal)?;
+        self.reach(&target, command).await
     }
 
     /// Connects for a command that changes something: it names its target first.
@@ -41,9 +46,22 @@ impl Context<'_> {
     /// # Errors
     /// No database named, or none reached.
     pub async fn connect_to_change(&self, command: &str) -> Result<Database> {
-        let target = self.connection.target()?;
+        let target = self.connection.target(self.terminal)?;
         self.terminal.note(&format!("{command} on {target}"));
-        Ok(Database::connect(&target, command).await?)
+        self.reach(&target, command).await
+    }
+
+    /// Connects; with --wait it gives a server time to start.
+    async fn reach(&self, target: &Target, command: &str) -> Result<Database> {
+        let deadline = Instant::now() + self.connection.wait();
+        loop {
+            match Database::connect(target, command).await {
+                Err(failure) if failure.is_passing() && Instant::now() < deadline => {
+                    tokio::time::sleep(WAIT_PAUSE).await;
+                }
+                other => return Ok(other?),
+            }
+        }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::path::PathBuf;
 use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
 use std::process::ExitStatus;
 
 use anyhow::Result;
@@ -69,7 +69,9 @@ impl Args {
         let Some((program, arguments)) = self.command.split_first() else {
             let mut out = io::stdout();
             context.terminal.write(&Url(sandbox.url()), &mut out)?;
-            context.terminal.note("waiting; Ctrl-C stops it and removes all it wrote");
+            context
+                .terminal
+                .note("waiting; Ctrl-C stops it and removes all it wrote");
             interrupted().await?;
             return Ok(Box::new(Done(exit::DONE)));
         };

@@ -79,7 +79,10 @@ impl Status {
             state: State::Unknown,
             applied_on: Some(a.applied_on.clone()),
         }));
-        Self { version: history.version(), lines }
+        Self {
+            version: history.version(),
+            lines,
+        }
     }
 
     fn newer(&self) -> bool {
@@ -114,7 +117,10 @@ impl Report for Status {
         let line = match (self.newer(), pending) {
             (true, _) => "a newer sessctl has been here: install it".into(),
             (false, 0) => format!("the schema is at version {}", self.version),
-            (false, n) => format!("the schema is at version {}, {n} pending: run sessctl migrate", self.version),
+            (false, n) => format!(
+                "the schema is at version {}, {n} pending: run sessctl migrate",
+                self.version
+            ),
         };
         out.line(&line)
     }

@@ -66,7 +66,10 @@ impl Summary {
         };
         match DateTime::parse_from_rfc3339(time) {
             Ok(then) => match (self.now - then.with_timezone(&Utc)).num_seconds() {
-                ..-60 => format!("in {}", span(then.with_timezone(&Utc).signed_duration_since(self.now).num_seconds())),
+                ..-60 => format!(
+                    "in {}",
+                    span(then.with_timezone(&Utc).signed_duration_since(self.now).num_seconds())
+                ),
                 seconds => format!("{} ago", span(seconds)),
             },
             Err(_) => time.to_owned(),
@@ -124,7 +127,10 @@ impl Report for Summary {
             }
             rows.push(cells);
         }
-        rows.push(vec![out.paint(Style::Bold, "total"), out.paint(Style::Bold, &count(total))]);
+        rows.push(vec![
+            out.paint(Style::Bold, "total"),
+            out.paint(Style::Bold, &count(total)),
+        ]);
         out.grid(&header, rows)
     }
 
@@ -146,7 +152,13 @@ impl Report for Summary {
     }
 
     fn csv(&self) -> Option<Rows> {
-        let header = vec!["platform", "active_count", "avg_session_minutes", "oldest_session", "latest_activity"];
+        let header = vec![
+            "platform",
+            "active_count",
+            "avg_session_minutes",
+            "oldest_session",
+            "latest_activity",
+        ];
         let rows = self.platforms.iter().map(|row| {
             vec![
                 row.platform.clone(),

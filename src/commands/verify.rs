@@ -38,9 +38,9 @@ impl FromStr for Allowed {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text.split_once(':') {
-            Some((kind @ ("trigger" | "policy"), name)) if !name.is_empty() => {
-                Ok(Self { object: format!("{kind} {name}") })
-            }
+            Some((kind @ ("trigger" | "policy"), name)) if !name.is_empty() => Ok(Self {
+                object: format!("{kind} {name}"),
+            }),
             _ => Err("expected trigger:NAME or policy:NAME".into()),
         }
     }
@@ -66,7 +66,11 @@ impl Args {
         let mut verdict = Verdict {
             target,
             version: applied.last().map_or(0, |a| a.version),
-            pending: ours.iter().filter(pending).map(|m| (m.version(), m.name().to_owned())).collect(),
+            pending: ours
+                .iter()
+                .filter(pending)
+                .map(|m| (m.version(), m.name().to_owned()))
+                .collect(),
             drift: applied.iter().filter_map(|a| history_difference(a, &ours)).collect(),
             extra: Vec::new(),
             allowed: Vec::new(),
@@ -100,7 +104,12 @@ fn history_difference(applied: &Applied, ours: &[Migration]) -> Option<Differenc
         class: Class::Drift,
     };
     match ours.iter().find(|m| m.version() == applied.version) {
-        None => Some(difference("present", None, &applied.applied_on, "a newer sessctl has been here")),
+        None => Some(difference(
+            "present",
+            None,
+            &applied.applied_on,
+            "a newer sessctl has been here",
+        )),
         Some(ours) if !applied.matches(ours) => Some(difference(
             "checksum",
             Some(ours.checksum().to_string()),
@@ -128,7 +137,14 @@ impl Verdict {
 
 /// One difference in one line.
 fn sentence(difference: &Difference) -> String {
-    let Difference { object, property, expected, found, note, .. } = difference;
+    let Difference {
+        object,
+        property,
+        expected,
+        found,
+        note,
+        ..
+    } = difference;
     let what = match (expected, found) {
         (Some(_), Some(_)) if property == "present" => format!("{object} is missing"),
         (Some(expected), Some(found)) => format!("{object}: {property} is {found} instead of {expected}"),
@@ -161,7 +177,10 @@ impl Report for Verdict {
             }
         }
         let (style, line) = if self.is_in_step() {
-            (Style::Good, format!("in step: the schema is what version {} makes", self.version))
+            (
+                Style::Good,
+                format!("in step: the schema is what version {} makes", self.version),
+            )
         } else {
             let remedy = if self.pending.is_empty() {
                 "put back what drifted, or accept it with --allow"
@@ -202,10 +221,21 @@ impl Report for Verdict {
             .iter()
             .map(|(version, name)| {
                 let object = format!("migration V{version} {name}");
-                vec!["pending".into(), object, "present".into(), "yes".into(), "no".into(), String::new()]
+                vec![
+                    "pending".into(),
+                    object,
+                    "present".into(),
+                    "yes".into(),
+                    "no".into(),
+                    String::new(),
+                ]
             })
             .collect();
-        for (class, differences) in [("drift", &self.drift), ("extra", &self.extra), ("allowed", &self.allowed)] {
+        for (class, differences) in [
+            ("drift", &self.drift),
+            ("extra", &self.extra),
+            ("allowed", &self.allowed),
+        ] {
             rows.extend(differences.iter().map(|d| {
                 vec![
                     class.into(),
@@ -226,9 +256,21 @@ impl Report for Verdict {
             .iter()
             .map(|(version, name)| annotation("error", "pending migration", &format!("V{version} {name}")))
             .collect();
-        lines.extend(self.drift.iter().map(|d| annotation("error", "schema drift", &sentence(d))));
-        lines.extend(self.extra.iter().map(|d| annotation("notice", "extra object", &sentence(d))));
-        lines.extend(self.allowed.iter().map(|d| annotation("notice", "allowed object", &sentence(d))));
+        lines.extend(
+            self.drift
+                .iter()
+                .map(|d| annotation("error", "schema drift", &sentence(d))),
+        );
+        lines.extend(
+            self.extra
+                .iter()
+                .map(|d| annotation("notice", "extra object", &sentence(d))),
+        );
+        lines.extend(
+            self.allowed
+                .iter()
+                .map(|d| annotation("notice", "allowed object", &sentence(d))),
+        );
         Some(lines)
     }
 
@@ -239,6 +281,9 @@ impl Report for Verdict {
 
 /// A workflow command as GitHub reads it; what would end it early is encoded.
 fn annotation(level: &str, title: &str, message: &str) -> String {
-    let message = visible(message).replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
+    let message = visible(message)
+        .replace('%', "%25")
+        .replace('\r', "%0D")
+        .replace('\n', "%0A");
     format!("::{level} title=sessctl: {title}::{message}")
 }

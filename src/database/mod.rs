@@ -4,39 +4,78 @@
 //! transaction pooler may hand each transaction to another server connection.
 
 mod remedy;
-mod target;
+pub mod tls;
+
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use tokio::task::JoinHandle;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{CancelToken, Client, Error, NoTls, SimpleQueryMessage};
+use tokio_postgres::{CancelToken, Client, Error, SimpleQueryMessage};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 pub use remedy::{explain, server_message};
-pub use target::Target;
 
+use crate::config::Target;
 use crate::failure::Failure;
 
 /// A parameter with its type, so that the server need not be asked for it.
 pub type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
+
+/// How long TLS and the login may take, on top of the time that reaching an address may take.
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// One connection.
 pub struct Database {
     client: Client,
     driver: JoinHandle<()>,
     target: Target,
+    tls: MakeRustlsConnect,
+}
+
+/// Cancels what runs on a connection, from elsewhere.
+pub struct Canceller {
+    token: CancelToken,
+    tls: MakeRustlsConnect,
+}
+
+impl Canceller {
+    /// Asks the server to cancel the statement at work. Whether it did shows in that statement's end.
+    pub async fn cancel(&self) {
+        let _ = self.token.cancel_query(self.tls.clone()).await;
+    }
 }
 
 impl Database {
-    /// Connects; `command` goes into application_name.
+    /// Connects; `command` goes into application_name, where the user gave none.
     ///
     /// # Errors
     /// What happened, on which host, port, user and database, and what to do.
     pub async fn connect(target: &Target, command: &str) -> Result<Self, Failure> {
-        let config = target.config(command);
-        let (client, connection) = config.connect(NoTls).await.map_err(|error| {
-            explain(&error, &format!("can't connect to {target}"))
-        })?;
+        let tls = tls::connector(&target.tls)
+            .map_err(|error| Failure::usage(format!("can't connect to {target}: {error}")))?;
+        let mut config = target.config.clone();
+        if config.get_application_name().is_none() {
+            config.application_name(format!("sessctl/{} {command}", env!("CARGO_PKG_VERSION")));
+        }
+        // The driver's own limit ends with the TCP connection: a server that is silent after it would be waited for.
+        let addresses = u32::try_from(target.addresses().count()).unwrap_or(1);
+        let limit = config
+            .get_connect_timeout()
+            .map(|timeout| *timeout * addresses + LOGIN_TIMEOUT);
+        let connecting = config.connect(tls.clone());
+        let connected = match limit {
+            Some(limit) => tokio::time::timeout(limit, connecting).await.map_err(|_| {
+                Failure::new(format!(
+                    "can't connect to {target}: the server took the connection and said nothing"
+                ))
+                .remedy("check that host and port are a PostgreSQL server's")
+                .passing()
+            })?,
+            None => connecting.await,
+        };
+        let (client, connection) = connected.map_err(|error| remedy::explain_connect(&error, target))?;
         let driver = tokio::spawn(async move {
             // Whatever ends the connection is reported by the statement that waits on it.
             let _ = connection.await;
@@ -45,6 +84,7 @@ impl Database {
             client,
             driver,
             target: target.clone(),
+            tls,
         })
     }
 
@@ -53,9 +93,12 @@ impl Database {
         &self.target
     }
 
-    /// Cancels what runs here, from elsewhere.
-    pub fn canceller(&self) -> CancelToken {
-        self.client.cancel_token()
+    /// What cancels a statement at work here.
+    pub fn canceller(&self) -> Canceller {
+        Canceller {
+            token: self.client.cancel_token(),
+            tls: self.tls.clone(),
+        }
     }
 
     /// Runs statements without a result in one round trip; several are one transaction.
@@ -78,11 +121,7 @@ impl Database {
     ///
     /// # Errors
     /// The server's, or the connection's.
-    pub async fn json<T: DeserializeOwned>(
-        &self,
-        sql: &str,
-        parameters: &[Parameter<'_>],
-    ) -> Result<T, QueryError> {
+    pub async fn json<T: DeserializeOwned>(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<T, QueryError> {
         let rows = self.client.query_typed(sql, parameters).await?;
         let text: &str = rows.first().ok_or(QueryError::Empty)?.try_get(0)?;
         Ok(serde_json::from_str(text)?)
@@ -139,7 +178,8 @@ impl QueryError {
         let denied = matches!(&self, Self::Server(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE));
         let failure = self.explain(what);
         if denied {
-            failure.remedy("this needs: grant usage on schema sessctl to …; grant select on sessctl.schema_history to …")
+            failure
+                .remedy("this needs: grant usage on schema sessctl to …; grant select on sessctl.schema_history to …")
         } else {
             failure
         }
@@ -150,8 +190,9 @@ impl QueryError {
         match self {
             Self::Server(error) => explain(&error, what),
             Self::Empty => Failure::new(format!("{what}: the server gave no answer back")),
-            Self::Shape(error) => Failure::new(format!("{what}: the server's answer has an unknown shape"))
-                .because(error),
+            Self::Shape(error) => {
+                Failure::new(format!("{what}: the server's answer has an unknown shape")).because(error)
+            }
         }
     }
 }

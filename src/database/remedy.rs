@@ -1,21 +1,41 @@
-//! What an error of the server or the network means here, and what to do about it.
+//! What an error of the server, a pooler or the network means here, and what to do about it.
 
 use std::error::Error as StdError;
+use std::io;
 
 use tokio_postgres::Error;
 use tokio_postgres::error::{DbError, SqlState};
 
+use super::tls;
+use crate::config::Target;
 use crate::failure::Failure;
 
 /// Turns an error into what a person reads: `what` could not be done, why, and what to do next.
 pub fn explain(error: &Error, what: &str) -> Failure {
-    let reason = match error.as_db_error() {
-        Some(db) => server_message(db),
-        None => chain(error),
-    };
-    let failure = Failure::new(format!("{what}: {reason}")).because(anyhow::anyhow!("{}", details(error)));
-    match remedy(error) {
+    let failure = Failure::new(format!("{what}: {}", reason(error))).because(anyhow::anyhow!("{}", details(error)));
+    match error.as_db_error().and_then(statement_remedy) {
         Some(remedy) => failure.remedy(remedy),
+        None => failure,
+    }
+}
+
+/// [`explain`] for a connection that did not come about.
+pub fn explain_connect(error: &Error, target: &Target) -> Failure {
+    let host = target.addresses().map(|(host, _)| host).next().unwrap_or_default();
+    let what = format!("can't connect to {target}");
+    let details = anyhow::anyhow!("{}", details(error));
+    if let Some(sentence) = tls::explain(error, &host) {
+        return Failure::new(format!("{what}: {sentence}")).because(details);
+    }
+    let failure = Failure::new(format!("{what}: {}", reason(error))).because(details);
+    let advice = match error.as_db_error() {
+        Some(db) => server_advice(db),
+        None => network_advice(error, &host),
+    };
+    match advice {
+        Some(Advice { remedy, passing: true }) => failure.remedy(remedy).passing(),
+        Some(Advice { remedy, passing: false }) => failure.remedy(remedy),
+        None if error.as_db_error().is_none() => failure.passing(),
         None => failure,
     }
 }
@@ -28,11 +48,22 @@ pub fn server_message(db: &DbError) -> String {
     }
 }
 
+fn reason(error: &Error) -> String {
+    match error.as_db_error() {
+        Some(db) => server_message(db),
+        None => chain(error),
+    }
+}
+
+/// An error and what lies below it, in one line.
 fn chain(error: &Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        text = format!("{text}: {error}");
+        let below = error.to_string();
+        if !text.contains(&below) {
+            text = format!("{text}: {below}");
+        }
         cause = error.source();
     }
     text
@@ -40,22 +71,21 @@ fn chain(error: &Error) -> String {
 
 fn details(error: &Error) -> String {
     match error.as_db_error() {
-        Some(db) => format!("SQLSTATE {}, {}", db.code().code(), db.severity()),
-        None => chain(error),
+        Some(db) => format!("{}, SQLSTATE {}", db.severity(), db.code().code()),
+        None => format!("{}, no SQLSTATE", chain(error)),
     }
 }
 
-fn remedy(error: &Error) -> Option<String> {
-    let db = error.as_db_error()?;
+/// What to do about a statement that the server refused.
+fn statement_remedy(db: &DbError) -> Option<String> {
     let code = db.code();
-    let text = if [
+    let is_one_of = |codes: &[SqlState]| codes.contains(code);
+    let text = if is_one_of(&[
         SqlState::UNDEFINED_FUNCTION,
         SqlState::UNDEFINED_TABLE,
         SqlState::INVALID_SCHEMA_NAME,
         SqlState::UNDEFINED_COLUMN,
-    ]
-    .contains(code)
-    {
+    ]) {
         "the database is not migrated far enough: run sessctl migrate"
     } else if *code == SqlState::INSUFFICIENT_PRIVILEGE && db.hint().is_none() {
         "connect as the owner of the schema (postgres) or as service_role; the README has the rights that a role for \
@@ -63,10 +93,111 @@ fn remedy(error: &Error) -> Option<String> {
     } else if *code == SqlState::READ_ONLY_SQL_TRANSACTION {
         "the server takes no writes (a replica, or a project set to read-only, often because its disk is full): \
          use the primary's connection string"
-    } else if *code == SqlState::DISK_FULL {
-        "the server's disk is full: enlarge it in the dashboard, or free space; nothing of this statement was kept"
+    } else if is_one_of(&[SqlState::DISK_FULL, SqlState::OUT_OF_MEMORY]) {
+        "the server has no room left: enlarge it in the dashboard, or free space; nothing of this statement was kept"
     } else {
         return db.hint().map(ToOwned::to_owned);
     };
     Some(text.into())
+}
+
+struct Advice {
+    remedy: &'static str,
+    /// Whether trying again may be of use.
+    passing: bool,
+}
+
+/// What to do about a login that was refused. Poolers give nearly everything the same SQLSTATE, so the text decides.
+fn server_advice(db: &DbError) -> Option<Advice> {
+    let text = db.message().to_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    let code = db.code().code();
+    let (remedy, passing) = if says(&["tenant or user not found", "enotfound tenant/user"]) {
+        (
+            "the pooler's host is another project's, or the user lacks .REF (postgres.REF): copy the string from the \
+             dashboard under Connect; it is not the password",
+            false,
+        )
+    } else if says(&["ecircuitbreaker", "circuit breaker"]) {
+        (
+            "too many failed logins: stop all clients, wait two minutes, then mend the password",
+            false,
+        )
+    } else if says(&["allow_list", "allow list"]) {
+        (
+            "the project's network restrictions keep this address out: add it in the dashboard, Database Settings",
+            false,
+        )
+    } else if says(&["ssl connection is required", "ssl off", "no encryption", "ssl required"]) {
+        ("use sslmode=require or better", false)
+    } else if says(&[
+        "max clients reached",
+        "max client connections",
+        "no more connections allowed",
+    ]) || code == "53300"
+    {
+        (
+            "the pool is full: fewer clients, or a larger pool in the dashboard, Database Settings",
+            true,
+        )
+    } else if code.starts_with("28") || says(&["failed sasl auth", "password authentication failed"]) {
+        (
+            "check the user, then the password; in a URL write : / ? # @ % of the password as %3A %2F %3F %23 %40 %25; \
+             it is not tried again, poolers ban who insists",
+            false,
+        )
+    } else if code == "3D000" {
+        ("check the database's name; on Supabase it is postgres", false)
+    } else if code == "57P03" {
+        (
+            "the server is starting or stopping: try again, or give it time with --wait 30s",
+            true,
+        )
+    } else {
+        return None;
+    };
+    Some(Advice { remedy, passing })
+}
+
+/// What to do about a server that was not reached.
+fn network_advice(error: &Error, host: &str) -> Option<Advice> {
+    let io = io_error(error)?;
+    let is_direct = host.starts_with("db.") && host.ends_with(".supabase.co");
+    let kind = io.kind();
+    let unresolved = io.to_string().contains("lookup address information");
+    let unreachable = matches!(kind, io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable);
+    let remedy = if (unresolved || unreachable) && is_direct {
+        "this host has an IPv6 address only: use the session pooler's connection string, in the dashboard under Connect"
+    } else if unresolved {
+        return Some(Advice {
+            remedy: "check the host's name",
+            passing: false,
+        });
+    } else if unreachable {
+        "there is no way to this address from here: check the network, or use the session pooler's connection string"
+    } else if kind == io::ErrorKind::ConnectionRefused {
+        "nothing listens there: a paused project, a network restriction, a ban after failed logins, or a wrong port; \
+         for a server that is starting there is --wait 30s"
+    } else if kind == io::ErrorKind::TimedOut {
+        "nobody answered: check host and port, and whether a firewall is in between"
+    } else if kind == io::ErrorKind::NotFound || kind == io::ErrorKind::PermissionDenied {
+        return Some(Advice {
+            remedy: "check the socket's folder and the port",
+            passing: kind == io::ErrorKind::NotFound,
+        });
+    } else {
+        return None;
+    };
+    Some(Advice { remedy, passing: true })
+}
+
+fn io_error(error: &Error) -> Option<&io::Error> {
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(io) = error.downcast_ref::<io::Error>() {
+            return Some(io);
+        }
+        cause = error.source();
+    }
+    None
 }

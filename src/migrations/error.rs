@@ -37,7 +37,9 @@ pub async fn explain(database: &Database, migration: &Migration, error: &refiner
             .remedy("run sessctl migrate again: it goes on where this one stopped");
     };
     let place = place(migration.sql().unwrap_or_default(), db);
-    let at = place.as_ref().map_or(String::new(), |p| format!(":{}:{}", p.line, p.column));
+    let at = place
+        .as_ref()
+        .map_or(String::new(), |p| format!(":{}:{}", p.line, p.column));
     let excerpt = place.map_or(String::new(), |p| p.excerpt);
     let failure = Failure::new(format!("migration {name}{at} failed: {}{excerpt}", server_message(db)))
         .because(anyhow::anyhow!("SQLSTATE {}", db.code().code()));

@@ -59,7 +59,9 @@ pub async fn build(
         }
         if let Some(pid) = state.builder {
             if !told {
-                terminal.note(&format!("{label}: process {pid} builds an index of the table, waiting for it"));
+                terminal.note(&format!(
+                    "{label}: process {pid} builds an index of the table, waiting for it"
+                ));
                 told = true;
             }
             tokio::time::sleep(POLL).await;
@@ -106,8 +108,10 @@ async fn drop_invalid(database: &Database, index: &str, patience: Patience) -> R
     };
     if let Err(error) = database.run(&sql).await {
         let _ = database.run("rollback").await;
-        return Err(crate::database::explain(&error, &format!("can't drop the invalid index {index}"))
-            .remedy("a long query may hold the table: run sessctl migrate again"));
+        return Err(
+            crate::database::explain(&error, &format!("can't drop the invalid index {index}"))
+                .remedy("a long query may hold the table: run sessctl migrate again"),
+        );
     }
     Ok(())
 }

@@ -89,19 +89,11 @@ impl Sandbox {
         Ok(sandbox)
     }
 
-    fn spawn(
-        options: &Options,
-        bindir: PathBuf,
-        dir: &Path,
-        owner: Option<(u32, u32)>,
-    ) -> Result<Self> {
+    fn spawn(options: &Options, bindir: PathBuf, dir: &Path, owner: Option<(u32, u32)>) -> Result<Self> {
         let port = free_port()?;
         let mut guard = Command::new("/bin/sh");
         guard.arg("-c").arg(GUARD).arg("sandbox-guard").arg(dir);
-        guard
-            .arg(bindir.join("postgres"))
-            .arg("-D")
-            .arg(dir.join("data"));
+        guard.arg(bindir.join("postgres")).arg("-D").arg(dir.join("data"));
         let base = [
             format!("port={port}"),
             format!("unix_socket_directories={}", dir.display()),
@@ -139,10 +131,7 @@ impl Sandbox {
 
     /// The connection string of a login role (`postgres`, `authenticator`) for a database of this server.
     pub fn url_of(&self, role: &str, database: &str) -> String {
-        format!(
-            "postgresql://{role}:postgres@127.0.0.1:{}/{database}",
-            self.port
-        )
+        format!("postgresql://{role}:postgres@127.0.0.1:{}/{database}", self.port)
     }
 
     /// The key=value connection string of the superuser, over the server's socket.
@@ -207,10 +196,7 @@ impl Sandbox {
                     let log = fs::read_to_string(self.dir.join("server.log")).unwrap_or_default();
                     let last: Vec<&str> = log.lines().rev().take(5).collect();
                     let last: Vec<&str> = last.into_iter().rev().collect();
-                    return Err(error.context(format!(
-                        "the sandbox's server did not start: {}",
-                        last.join(" | ")
-                    )));
+                    return Err(error.context(format!("the sandbox's server did not start: {}", last.join(" | "))));
                 }
                 Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
             }
@@ -245,12 +231,11 @@ pub fn find_bindir(given: Option<&Path>) -> Result<PathBuf> {
         if has_server(&dir) {
             return Ok(dir);
         }
-        return Err(Failure::usage(format!(
-            "no postgres and initdb in {}",
-            dir.display()
-        ))
-        .remedy(format!("name the folder that holds both, by --pg-bindir or {BINDIR_VARIABLE}"))
-        .into());
+        return Err(Failure::usage(format!("no postgres and initdb in {}", dir.display()))
+            .remedy(format!(
+                "name the folder that holds both, by --pg-bindir or {BINDIR_VARIABLE}"
+            ))
+            .into());
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
     let from_path = std::env::split_paths(&path).collect::<Vec<_>>();
@@ -347,7 +332,5 @@ fn initdb(bindir: &Path, dir: &Path, owner: Option<(u32, u32)>) -> Result<()> {
 }
 
 fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-        .local_addr()?
-        .port())
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }

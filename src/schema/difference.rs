@@ -76,7 +76,10 @@ pub fn compare(expected: &Facts, found: &Facts) -> Vec<Difference> {
             continue;
         }
         // Rights on an extra column are rights on our table; the rest of an extra object is one line.
-        let summary = there.get("definition").or_else(|| there.get("type")).unwrap_or(&present);
+        let summary = there
+            .get("definition")
+            .or_else(|| there.get("type"))
+            .unwrap_or(&present);
         add(object, "present", None, Some(summary));
         for (property, is) in there.iter().filter(|(property, _)| grantee(property).is_some()) {
             add(object, property, None, Some(is));
@@ -87,7 +90,10 @@ pub fn compare(expected: &Facts, found: &Facts) -> Vec<Difference> {
 
 /// The role in `grant RIGHT to ROLE`.
 fn grantee(property: &str) -> Option<&str> {
-    property.strip_prefix("grant ")?.split_once(" to ").map(|(_, role)| role)
+    property
+        .strip_prefix("grant ")?
+        .split_once(" to ")
+        .map(|(_, role)| role)
 }
 
 fn class(object: &str, property: &str, is_ours: bool) -> Class {
@@ -98,10 +104,20 @@ fn class(object: &str, property: &str, is_ours: bool) -> Class {
         return Class::Drift;
     }
     if let Some(role) = grantee(property) {
-        return if API_ROLES.contains(&role) { Class::Drift } else { Class::Extra };
+        return if API_ROLES.contains(&role) {
+            Class::Drift
+        } else {
+            Class::Extra
+        };
     }
-    let harmless = ["column ", "constraint ", "index "].iter().any(|kind| object.starts_with(kind));
-    if harmless && property == "present" { Class::Extra } else { Class::Drift }
+    let harmless = ["column ", "constraint ", "index "]
+        .iter()
+        .any(|kind| object.starts_with(kind));
+    if harmless && property == "present" {
+        Class::Extra
+    } else {
+        Class::Drift
+    }
 }
 
 fn note(object: &str, property: &str, expected: Option<&String>, found: Option<&String>) -> Option<&'static str> {

@@ -24,7 +24,10 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
 pub fn server() -> &'static Sandbox {
     static SERVER: OnceLock<Sandbox> = OnceLock::new();
     SERVER.get_or_init(|| {
-        let options = Options { settings: vec!["shared_preload_libraries=".into()], ..Options::default() };
+        let options = Options {
+            settings: vec!["shared_preload_libraries=".into()],
+            ..Options::default()
+        };
         block_on(Sandbox::start(&options)).expect("the tests need a PostgreSQL server: run them with make test")
     })
 }
@@ -68,7 +71,12 @@ impl Run {
     #[track_caller]
     pub fn says(self, text: &str) -> Self {
         let all = format!("{}{}", self.stdout, self.stderr);
-        assert!(all.contains(text), "no {text:?} in stdout: {}\nstderr: {}", self.stdout, self.stderr);
+        assert!(
+            all.contains(text),
+            "no {text:?} in stdout: {}\nstderr: {}",
+            self.stdout,
+            self.stderr
+        );
         self
     }
 
@@ -153,7 +161,9 @@ impl Db {
             Some(user) => format!(r#"{{"sub":"{user}","role":"{role}"}}"#),
             None => format!(r#"{{"role":"{role}"}}"#),
         };
-        client.batch_execute(&format!("set role {role}; set request.jwt.claims = '{claims}'")).unwrap();
+        client
+            .batch_execute(&format!("set role {role}; set request.jwt.claims = '{claims}'"))
+            .unwrap();
         client
     }
 }
@@ -191,7 +201,12 @@ fn migrated_template(grants: Grants, cell: &'static OnceLock<String>) -> &'stati
             Grants::Closed => project_template(grants, &CLOSED),
         };
         create(&name, base);
-        Run::of(sessctl().env("DATABASE_URL", server().url_of("postgres", &name)).arg("migrate")).ok();
+        Run::of(
+            sessctl()
+                .env("DATABASE_URL", server().url_of("postgres", &name))
+                .arg("migrate"),
+        )
+        .ok();
         name
     })
 }
