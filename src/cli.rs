@@ -3,7 +3,9 @@
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{Context, cleanup, demo, end_inactive, migrate, sandbox, status, summary, verify};
+use crate::commands::{
+    Context, cleanup, demo, doctor, end_inactive, generate, migrate, sandbox, schedule, status, summary, verify,
+};
 use crate::config;
 use crate::output::{Color, Format, Report, Terminal};
 
@@ -47,8 +49,12 @@ enum Command {
     Summary(summary::Args),
     Verify(verify::Args),
     Status(status::Args),
+    Doctor(doctor::Args),
+    Schedule(schedule::Args),
     Sandbox(sandbox::Args),
     Demo(demo::Args),
+    Completions(generate::Completions),
+    Man(generate::Man),
 }
 
 impl Cli {
@@ -84,8 +90,12 @@ impl Cli {
                 Command::Summary(args) => args.run(&context).await,
                 Command::Verify(args) => args.run(&context).await,
                 Command::Status(args) => args.run(&context).await,
+                Command::Doctor(args) => args.run(&context).await,
+                Command::Schedule(args) => args.run(&context).await,
                 Command::Sandbox(args) => args.run(&context).await,
                 Command::Demo(args) => args.run(&context).await,
+                Command::Completions(args) => args.run(),
+                Command::Man(args) => args.run(),
             }
         })
     }

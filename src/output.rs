@@ -176,9 +176,8 @@ pub fn visible(text: &str) -> String {
     for character in text.chars() {
         match character {
             '\n' => clean.push('\n'),
-            // Marks that reorder what follows them hide as well as an escape sequence does.
-            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-                let _ = write!(clean, "\\u{{{:x}}}", u32::from(character));
+            c if reorders(c) => {
+                let _ = write!(clean, "\\u{{{:x}}}", u32::from(c));
             }
             c if c.is_control() => {
                 let _ = write!(clean, "\\x{:02x}", u32::from(c));
@@ -187,6 +186,24 @@ pub fn visible(text: &str) -> String {
         }
     }
     clean
+}
+
+/// Marks that reorder what follows them: they hide as well as an escape sequence does.
+fn reorders(character: char) -> bool {
+    matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// JSON in which nothing steers a terminal: what the serializer leaves raw inside strings is escaped too.
+fn plain_json(value: &serde_json::Value) -> String {
+    let mut text = String::new();
+    for character in value.to_string().chars() {
+        if character.is_control() || reorders(character) {
+            let _ = write!(text, "\\u{:04x}", u32::from(character));
+        } else {
+            text.push(character);
+        }
+    }
+    text
 }
 
 /// A number as people read it: 1,234,567.
@@ -323,7 +340,7 @@ impl Terminal {
     pub fn write(&self, report: &dyn Report, out: &mut dyn Write) -> Result<()> {
         match self.format {
             Format::Table => report.table(&mut Page::new(out, self.out_styled))?,
-            Format::Json => writeln!(out, "{}", report.json())?,
+            Format::Json => writeln!(out, "{}", plain_json(&report.json()))?,
             Format::Csv => {
                 let (header, rows) = report.csv().ok_or_else(|| unsupported("csv"))?;
                 writeln!(out, "{}", header.join(","))?;
@@ -369,7 +386,8 @@ fn unsupported(format: &str) -> Failure {
         .remedy("use --format table or --format json")
 }
 
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
+/// Whether an error says that who reads the output has gone.
+pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error
         .downcast_ref::<io::Error>()
         .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)

@@ -97,7 +97,7 @@ fn the_last_sign_of_life_is_the_first_time_that_is_set_and_not_in_the_future() {
         ),
         (
             "ended: minus infinity is long ago",
-            format!("'-infinity', now(), now(), now()"),
+            "'-infinity', now(), now(), now()".into(),
         ),
         (
             "ended: nothing but the future",

@@ -7,5 +7,8 @@ mod access;
 mod adoption;
 mod maintenance;
 mod migrate;
+mod program;
+mod sandbox;
+mod schedule;
 mod snapshot;
 mod verify;

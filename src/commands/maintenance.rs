@@ -153,7 +153,7 @@ impl Job<'_> {
                 rows: self.batch_size,
                 failures: 0,
             };
-            let end = run.to_its_end(&outcome.cutoff, start, stop).await?;
+            let end = run.run_to_its_end(&outcome.cutoff, start, stop).await?;
             outcome.tally = run.ledger.total();
             match end {
                 End::Finished => {}
@@ -244,7 +244,7 @@ enum End {
 type StopSignal = Pin<Box<dyn Future<Output = Result<Stop, Failure>>>>;
 
 impl Run<'_> {
-    async fn to_its_end(&mut self, cutoff: &str, start: Instant, mut stop: StopSignal) -> Result<End, Failure> {
+    async fn run_to_its_end(&mut self, cutoff: &str, start: Instant, mut stop: StopSignal) -> Result<End, Failure> {
         let bar = self.terminal.counter(&format!("sessions {}", self.job.done));
         let end = loop {
             let begun = Instant::now();

@@ -2,10 +2,13 @@
 
 pub mod cleanup;
 pub mod demo;
+pub mod doctor;
 pub mod end_inactive;
+pub mod generate;
 mod maintenance;
 pub mod migrate;
 pub mod sandbox;
+pub mod schedule;
 pub mod status;
 pub mod summary;
 pub mod verify;

@@ -33,7 +33,7 @@ impl Shape {
         Options {
             grants: self.grants,
             bindir: self.pg_bindir.clone(),
-            settings: Vec::new(),
+            ..Options::default()
         }
     }
 }
@@ -46,6 +46,9 @@ impl Shape {
 pub struct Args {
     #[command(flatten)]
     shape: Shape,
+    /// Load and enable pg_cron, where its package is installed
+    #[arg(long)]
+    pg_cron: bool,
     /// The command to run
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<OsString>,
@@ -58,7 +61,10 @@ impl Args {
     /// No server on this machine, or one that does not start; a command that can't be run.
     pub async fn run(&self, context: &Context<'_>) -> Result<Box<dyn Report>> {
         context.terminal.note("starting a throwaway PostgreSQL");
-        let options = self.shape.options();
+        let options = Options {
+            pg_cron: self.pg_cron,
+            ..self.shape.options()
+        };
         let sandbox = tokio::select! {
             sandbox = Sandbox::start(&options) => sandbox?,
             stopped = interrupted() => {

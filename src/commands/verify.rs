@@ -9,7 +9,8 @@ use refinery::Migration;
 use serde_json::{Value, json};
 
 use super::Context;
-use crate::failure::exit;
+use crate::database::Database;
+use crate::failure::{Failure, exit};
 use crate::migrations::{self, Applied};
 use crate::output::{Page, Report, Rows, Style, visible};
 use crate::schema::{Class, Difference, Found, compare, snapshot};
@@ -53,10 +54,9 @@ impl Args {
     /// It could not look.
     pub async fn run(&self, context: &Context<'_>) -> Result<Box<dyn Report>> {
         let database = context.connect("verify").await?;
-        let found = Found::read(&database).await?;
-        let target = database.target().to_string();
+        let verdict = self.judge(&Found::read(&database).await?, database.target().to_string());
         database.close().await;
-        Ok(Box::new(self.judge(&found, target)))
+        Ok(Box::new(verdict))
     }
 
     fn judge(&self, found: &Found, target: String) -> Verdict {
@@ -90,6 +90,19 @@ impl Args {
         }
         verdict
     }
+}
+
+/// What `verify` without options says, in a word.
+///
+/// # Errors
+/// It could not look.
+pub async fn is_in_step(database: &Database) -> Result<bool, Failure> {
+    let found = Found::read(database).await?;
+    let plain = Args {
+        strict: false,
+        allow: Vec::new(),
+    };
+    Ok(plain.judge(&found, String::new()).is_in_step())
 }
 
 /// What is wrong with a row of the history, if anything is.

@@ -86,11 +86,11 @@ fn find(environment: impl Fn(&str) -> Option<String>, file: &Path, terminal: &Te
         })?,
         Err(_) => Vec::new(),
     };
-    let in_file = |name: &&str| {
-        let entry = entries.iter().find(|(key, text)| key == *name && given(text));
+    let in_file = |name: &str| {
+        let entry = entries.iter().find(|(key, text)| key == name && given(text));
         entry.map(|(_, text)| text.clone())
     };
-    let found = VARIABLES.iter().find_map(|name| in_file(&name));
+    let found = VARIABLES.iter().find_map(|name| in_file(name));
     if found.is_some() && fs::metadata(file).is_ok_and(|about| about.permissions().mode() & 0o077 != 0) {
         terminal.warn(".env holds a password and others on this machine may read it: chmod 600 .env");
     }

@@ -23,7 +23,9 @@ const GRANTS_OPEN_SQL: &str = include_str!("grants_open.sql");
 const GRANTS_CLOSED_SQL: &str = include_str!("grants_closed.sql");
 const ROLES_SQL: &str = include_str!("roles.sql");
 const PROJECT_SQL: &str = include_str!("project.sql");
+const PG_CRON_SQL: &str = include_str!("pg_cron.sql");
 const GUARD: &str = include_str!("guard.sh");
+const REAPER: &str = include_str!("reaper.sh");
 
 /// How long a server may take to accept its first connection.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -45,6 +47,8 @@ pub struct Options {
     pub grants: Grants,
     /// The folder of `postgres` and `initdb`; searched for where absent.
     pub bindir: Option<PathBuf>,
+    /// Whether pg_cron is loaded and enabled in the database `postgres`, as the dashboard's switch does it.
+    pub pg_cron: bool,
     /// Server settings on top of the sandbox's own, as `name=value`.
     pub settings: Vec<String>,
 }
@@ -53,6 +57,7 @@ pub struct Options {
 #[derive(Debug)]
 pub struct Sandbox {
     guard: Child,
+    reaper: Option<Child>,
     dir: PathBuf,
     port: u16,
     bindir: PathBuf,
@@ -86,6 +91,9 @@ impl Sandbox {
             .execute("postgres", "alter database postgres owner to postgres")
             .await?;
         sandbox.shape("postgres", options.grants).await?;
+        if options.pg_cron {
+            sandbox.execute("postgres", PG_CRON_SQL).await?;
+        }
         Ok(sandbox)
     }
 
@@ -104,20 +112,27 @@ impl Sandbox {
             "fsync=off".into(),
             "full_page_writes=off".into(),
         ];
-        for setting in base.iter().chain(&options.settings) {
+        let pg_cron = [
+            "shared_preload_libraries=pg_cron".into(),
+            format!("cron.host={}", dir.display()),
+        ];
+        let pg_cron = pg_cron.iter().filter(|_| options.pg_cron);
+        for setting in base.iter().chain(pg_cron).chain(&options.settings) {
             guard.arg("-c").arg(setting);
         }
-        // A group of its own, so that Ctrl-C reaches the guard only through the closed pipe.
-        guard
-            .process_group(0)
-            .current_dir("/")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        run_as(&mut guard, owner);
-        let guard = guard.spawn().context("can't run /bin/sh")?;
+        let guard = spawn_watcher(run_as(&mut guard, owner))?;
+        let reaper = match owner {
+            None => None,
+            Some(_) => {
+                let mut reaper = Command::new("/bin/sh");
+                Some(spawn_watcher(
+                    reaper.arg("-c").arg(REAPER).arg("sandbox-reaper").arg(dir),
+                )?)
+            }
+        };
         Ok(Self {
             guard,
+            reaper,
             dir: dir.to_owned(),
             port,
             bindir,
@@ -212,9 +227,11 @@ impl Sandbox {
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
-        drop(self.guard.stdin.take());
         // Waiting is what makes "nothing left behind" true when this returns.
-        let _ = self.guard.wait();
+        for watcher in [Some(&mut self.guard), self.reaper.as_mut()].into_iter().flatten() {
+            drop(watcher.stdin.take());
+            let _ = watcher.wait();
+        }
     }
 }
 
@@ -301,10 +318,22 @@ fn server_user() -> Result<Option<(u32, u32)>> {
     }
 }
 
-fn run_as(command: &mut Command, owner: Option<(u32, u32)>) {
+/// Starts a script that watches for the end of its standard input. A group of its own, so that Ctrl-C reaches it only
+/// through that.
+fn spawn_watcher(command: &mut Command) -> Result<Child> {
+    command.process_group(0).current_dir("/");
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command.spawn().context("can't run /bin/sh")
+}
+
+fn run_as(command: &mut Command, owner: Option<(u32, u32)>) -> &mut Command {
     if let Some((uid, gid)) = owner {
         command.uid(uid).gid(gid);
     }
+    command
 }
 
 fn initdb(bindir: &Path, dir: &Path, owner: Option<(u32, u32)>) -> Result<()> {

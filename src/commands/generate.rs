@@ -1,0 +1,64 @@
+//! `sessctl completions` and `sessctl man`: made from the command line itself, so that they can't lie.
+
+use std::io;
+
+use anyhow::Result;
+use clap::{Args as ClapArgs, CommandFactory};
+use clap_complete::Shell;
+
+use super::sandbox::Done;
+use crate::cli::Cli;
+use crate::failure::exit;
+use crate::output::{Report, is_broken_pipe};
+
+/// Print the completions of a shell
+#[derive(ClapArgs, Debug)]
+pub struct Completions {
+    /// The shell
+    #[arg(value_enum)]
+    shell: Shell,
+}
+
+impl Completions {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// Standard output can't be written.
+    pub fn run(&self) -> Result<Box<dyn Report>> {
+        let mut text = Vec::new();
+        clap_complete::generate(self.shell, &mut Cli::command(), "sessctl", &mut text);
+        print(&text)
+    }
+}
+
+/// Print the manual page
+#[derive(ClapArgs, Debug)]
+pub struct Man {}
+
+impl Man {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// Standard output can't be written.
+    pub fn run(&self) -> Result<Box<dyn Report>> {
+        let mut text = Vec::new();
+        let mut command = Cli::command();
+        command.build();
+        clap_mangen::Man::new(command.clone()).render(&mut text)?;
+        for command in command.get_subcommands().filter(|command| !command.is_hide_set()) {
+            // The sections of each command alone: one page, one head.
+            let page = clap_mangen::Man::new(command.clone());
+            page.render_synopsis_section(&mut text)?;
+            page.render_description_section(&mut text)?;
+            page.render_options_section(&mut text)?;
+        }
+        print(&text)
+    }
+}
+
+fn print(text: &[u8]) -> Result<Box<dyn Report>> {
+    match io::Write::write_all(&mut io::stdout(), text).map_err(anyhow::Error::from) {
+        Err(error) if !is_broken_pipe(&error) => Err(error),
+        _ => Ok(Box::new(Done(exit::DONE))),
+    }
+}

@@ -1,0 +1,332 @@
+//! The program as a shell sees it: where the connection string comes from, formats, exit codes, secrets, hostile values.
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use sessctl::sandbox::Grants;
+
+use crate::common::{Db, Run, server, sessctl};
+
+const SECRET: &str = "s3cr3t-Wörd";
+
+/// The program in an empty folder, with a `.env` file or without.
+fn in_folder(env_file: Option<&str>) -> (tempfile::TempDir, Command) {
+    let folder = tempfile::tempdir().unwrap();
+    if let Some(text) = env_file {
+        std::fs::write(folder.path().join(".env"), text).unwrap();
+    }
+    let mut command = sessctl();
+    command.current_dir(folder.path()).arg("status");
+    (folder, command)
+}
+
+#[test]
+fn the_connection_string_comes_from_the_flag_then_the_environment_then_a_file() {
+    let db = Db::migrated(Grants::Closed);
+    let bad = "postgresql://nobody@127.0.0.1:1/nowhere";
+    let (_folder, mut command) = in_folder(Some(&format!("DATABASE_URL={bad}")));
+    Run::of(command.env("DATABASE_URL", bad).args(["--database-url", &db.url()])).ok();
+    let (_folder, mut command) = in_folder(Some(&format!("DATABASE_URL={bad}")));
+    Run::of(command.env("DATABASE_URL", db.url()).env("SUPABASE_DB_URL", bad)).ok();
+    let (_folder, mut command) = in_folder(Some(&format!("DATABASE_URL={bad}")));
+    Run::of(command.env("SUPABASE_DB_URL", db.url())).ok();
+    let (_folder, mut command) = in_folder(Some(&format!("# mine\nSUPABASE_DB_URL='{}'\n", db.url())));
+    Run::of(&mut command).ok();
+    let (_folder, mut command) = in_folder(None);
+    Run::of(command.args([
+        "--database-url",
+        &format!(
+            "host=127.0.0.1 port={} user=postgres password=postgres dbname={}",
+            server().port(),
+            db.name
+        ),
+    ]))
+    .ok();
+}
+
+#[test]
+fn without_a_connection_string_the_ways_to_give_one_are_said() {
+    let (_folder, mut command) = in_folder(None);
+    Run::of(&mut command)
+        .exits(2)
+        .says("no database named")
+        .says("DATABASE_URL")
+        .says("--database-url")
+        .says(".env");
+    let (_folder, mut command) = in_folder(Some("DATABASE_URL=postgres://u:pass word@h/d"));
+    let run = Run::of(&mut command)
+        .exits(2)
+        .says(".env has a line that can't be read");
+    assert!(!run.stderr.contains("word@"));
+}
+
+#[test]
+fn a_readable_env_file_is_warned_about() {
+    let db = Db::migrated(Grants::Closed);
+    let (folder, mut command) = in_folder(Some(&format!("DATABASE_URL={}", db.url())));
+    let file = folder.path().join(".env");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    Run::of(&mut command).ok().says("chmod 600 .env");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    assert!(!Run::of(&mut command).ok().stderr.contains("chmod"));
+}
+
+#[test]
+fn no_output_ever_shows_the_password() {
+    let encoded = "s3cr3t-W%C3%B6rd";
+    let port = server().port();
+    for (url, code) in [
+        (format!("postgresql://postgres:{encoded}@127.0.0.1:{port}/postgres"), 3),
+        (format!("postgresql://postgres:{encoded}@127.0.0.1:1/postgres"), 3),
+        (format!("postgresql://postgres:{SECRET}@x@127.0.0.1:{port}/postgres"), 2),
+        (format!("postgresql://postgres:{SECRET}#x@127.0.0.1:{port}/postgres"), 2),
+        (
+            format!("postgresql://postgres:{SECRET}@127.0.0.1:{port}/postgres?colour={SECRET}"),
+            2,
+        ),
+        (
+            format!("host=127.0.0.1 port={port} user=postgres password={SECRET} tint=1"),
+            2,
+        ),
+        (format!("host=127.0.0.1 port={port} user=postgres password={SECRET}"), 3),
+    ] {
+        for command in [
+            "migrate",
+            "end-inactive",
+            "cleanup",
+            "summary",
+            "verify",
+            "status",
+            "doctor",
+        ] {
+            let run = Run::of(sessctl().env("DATABASE_URL", &url).args([command, "--verbose"])).exits(code);
+            for secret in [SECRET, encoded, "s3cr3t"] {
+                assert!(
+                    !run.stderr.contains(secret) && !run.stdout.contains(secret),
+                    "{command}: {}",
+                    run.stderr
+                );
+            }
+        }
+        let help = Run::of(sessctl().env("DATABASE_URL", &url).args(["cleanup", "--help"])).ok();
+        assert!(!help.stdout.contains("s3cr3t"));
+    }
+}
+
+#[test]
+fn a_wrong_password_and_a_missing_server_say_what_to_do() {
+    let db = Db::migrated(Grants::Closed);
+    let wrong = db.url().replace(":postgres@", ":wrong@");
+    Run::of(sessctl().env("DATABASE_URL", &wrong).arg("cleanup"))
+        .exits(3)
+        .says(&format!(
+            "can't connect to postgres@127.0.0.1:{}/{}",
+            server().port(),
+            db.name
+        ))
+        .says("password authentication failed")
+        .says("%40");
+    let nowhere = "postgresql://postgres@127.0.0.1:1/postgres";
+    Run::of(sessctl().env("DATABASE_URL", nowhere).arg("summary"))
+        .exits(3)
+        .says("nothing listens there")
+        .says("--wait 30s");
+    Run::of(
+        sessctl()
+            .env("DATABASE_URL", db.url().replace(&db.name, "gone"))
+            .arg("summary"),
+    )
+    .exits(3)
+    .says("on Supabase it is postgres");
+    Run::of(
+        sessctl()
+            .env("DATABASE_URL", "https://abcdefghij.supabase.co")
+            .arg("summary"),
+    )
+    .exits(2)
+    .says("the API's address");
+}
+
+#[test]
+fn values_from_the_database_never_steer_a_terminal_or_a_spreadsheet() {
+    let db = Db::migrated(Grants::Closed);
+    let mut client = db.client();
+    client
+        .batch_execute(
+            "alter table public.user_sessions drop constraint user_sessions_platform_check;
+             insert into auth.users (id) values ('00000000-0000-4000-8000-000000000001');
+             insert into public.user_sessions (user_id, session_id, platform) values
+               ('00000000-0000-4000-8000-000000000001', '1', E'\\x1b[2J\\x1b]0;owned\\x07\\u202e'),
+               ('00000000-0000-4000-8000-000000000001', '2', '=cmd|''/c calc''!A1'),
+               ('00000000-0000-4000-8000-000000000001', '3', E'two\\nlines, \"quoted\"');
+             create policy \"\x1b[31mred\" on public.user_sessions for select to anon using (true);",
+        )
+        .unwrap();
+    for arguments in [
+        &["summary"][..],
+        &["summary", "--format", "json"],
+        &["verify"],
+        &["verify", "--format", "github"],
+    ] {
+        let run = db.sessctl(arguments);
+        assert!(
+            !run.stdout.contains('\x1b') && !run.stdout.contains('\x07') && !run.stdout.contains('\u{202e}'),
+            "{}",
+            run.stdout
+        );
+    }
+    let csv = db.sessctl(&["summary", "--format", "csv"]).ok().stdout;
+    assert!(csv.contains("\n'=cmd|"), "{csv}");
+    assert!(csv.contains("\"two\nlines, \"\"quoted\"\"\""), "{csv}");
+}
+
+#[test]
+fn colour_comes_only_when_wanted() {
+    let db = Db::migrated(Grants::Closed);
+    assert!(!db.sessctl(&["status"]).ok().stdout.contains('\x1b'));
+    assert!(
+        db.sessctl(&["status", "--color", "always"])
+            .ok()
+            .stdout
+            .contains("\x1b[32mapplied\x1b[0m")
+    );
+    assert!(!db.sessctl(&["status", "--color", "never"]).ok().stdout.contains('\x1b'));
+}
+
+#[test]
+fn summary_counts_by_platform_and_says_so_when_nobody_is_active() {
+    let db = Db::migrated(Grants::Closed);
+    db.sessctl(&["summary"]).ok().says("no session is active");
+    assert_eq!(
+        db.sessctl(&["summary", "--format", "json"]).ok().json(),
+        serde_json::json!({ "platforms": [], "total_active": 0 })
+    );
+    crate::migrate::fill(&db, 3);
+    let mut client = db.client();
+    client
+        .batch_execute("update public.user_sessions set platform = 'ios-widget', started_at = now() - interval '3 hours 12 minutes' where session_id = '3'")
+        .unwrap();
+    db.sessctl(&["summary"]).ok().says("3 h 12 min").says("total");
+    let json = db.sessctl(&["summary", "--format", "json"]).ok().json();
+    assert_eq!(json["total_active"], 3);
+    assert_eq!(json["platforms"][0]["platform"], "web");
+    assert_eq!(json["platforms"][0]["active_count"], 2);
+    assert_eq!(
+        json["platforms"][1]["avg_session_minutes"].as_f64().unwrap().round(),
+        192.0
+    );
+    assert!(json["platforms"][1]["oldest_session"].as_str().unwrap().ends_with('Z'));
+    db.sessctl(&["summary", "--format", "csv"])
+        .ok()
+        .says("platform,active_count,avg_session_minutes,oldest_session,latest_activity\nweb,2,");
+    db.sessctl(&["migrate", "--format", "csv"])
+        .exits(2)
+        .says("can't be written as csv");
+}
+
+#[test]
+fn the_json_of_maintenance_has_the_documented_keys() {
+    let db = Db::migrated(Grants::Closed);
+    for (command, count) in [("end-inactive", "ended"), ("cleanup", "deleted")] {
+        let json = db.sessctl(&[command, "--format", "json"]).ok().json();
+        let mut keys: Vec<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();
+        keys.sort_unstable();
+        let mut expected = vec![
+            "batches",
+            "cutoff",
+            "dry_run",
+            "elapsed_ms",
+            "interrupted",
+            "left",
+            "skipped",
+            count,
+        ];
+        expected.sort_unstable();
+        assert_eq!(keys, expected);
+        assert!(json["cutoff"].as_str().unwrap().ends_with('Z'));
+    }
+}
+
+#[test]
+fn completions_and_the_manual_are_made_from_the_command_line() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        Run::of(sessctl().args(["completions", shell]))
+            .ok()
+            .says("end-inactive");
+    }
+    let bash = Run::of(sessctl().args(["completions", "bash"])).ok().stdout;
+    let script = format!("{bash}\ncomplete -p sessctl");
+    let loaded = Run::of(Command::new("bash").args(["--norc", "-c", &script])).ok();
+    assert!(loaded.stdout.contains("-F _sessctl"), "{}", loaded.stdout);
+    let man = Run::of(sessctl().arg("man")).ok().stdout;
+    assert!(man.starts_with(".ie") && man.contains("end\\-inactive") && man.contains("\\-\\-max\\-runtime"));
+}
+
+#[test]
+fn doctor_is_quiet_about_a_healthy_database_and_tells_what_is_wrong() {
+    let db = Db::migrated(Grants::Closed);
+    let json = db.sessctl(&["doctor", "--format", "json"]).ok().json();
+    assert_eq!(json["ok"], true);
+    let checks: Vec<&str> = json["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| c["check"].as_str().unwrap())
+        .collect();
+    assert_eq!(checks.last(), Some(&"schema"));
+    for check in [
+        "connection",
+        "tls",
+        "server",
+        "clock",
+        "role",
+        "grants",
+        "silent",
+        "ended long ago",
+        "impossible times",
+        "client clocks",
+        "went on",
+        "dead rows",
+        "old transactions",
+        "realtime",
+        "schedule",
+    ] {
+        assert!(checks.contains(&check), "{check}");
+    }
+    crate::migrate::fill(&db, 5);
+    db.client()
+        .batch_execute(
+            "update public.user_sessions set last_heartbeat_at = now() - interval '2 hours' where session_id = '1';
+             update public.user_sessions set status = 'ended', ended_at = now() - interval '100 days' where session_id = '2';
+             update public.user_sessions set started_at = 'infinity' where session_id = '3';
+             update public.user_sessions set status = 'timeout', ended_at = now() - interval '1 hour' where session_id = '4'",
+        )
+        .unwrap();
+    let publication = format!("realtime_{}", db.name);
+    db.admin().batch_execute(&format!("create publication {publication} for table public.user_sessions; alter table public.user_sessions disable row level security")).unwrap();
+    db.sessctl(&["doctor"])
+        .exits(1)
+        .says("1 sessions are active without a sign of life")
+        .says("1 sessions ended over 90 days ago")
+        .says("1 sessions have times that can't be")
+        .says("2 sessions had a heartbeat after they were ended")
+        .says("a sweep or cleanup streams an event for each row")
+        .says("not in step with this sessctl");
+    let db = Db::fresh(Grants::Open);
+    db.sessctl(&["doctor"])
+        .exits(1)
+        .says("open: new objects")
+        .says("run sessctl migrate");
+}
+
+#[test]
+fn waiting_is_for_servers_that_start_and_not_for_wrong_passwords() {
+    let db = Db::migrated(Grants::Closed);
+    let start = std::time::Instant::now();
+    let wrong = db.url().replace(":postgres@", ":wrong@");
+    Run::of(sessctl().env("DATABASE_URL", wrong).args(["status", "--wait", "30s"])).exits(3);
+    let nowhere = "postgresql://postgres@127.0.0.1:1/postgres";
+    Run::of(sessctl().env("DATABASE_URL", nowhere).args(["status", "--wait", "1s"])).exits(3);
+    let waited = start.elapsed();
+    assert!(waited.as_secs() >= 1 && waited.as_secs() < 30, "{waited:?}");
+}

@@ -1,0 +1,136 @@
+//! `sessctl schedule` on a real pg_cron.
+
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use postgres::{Client, NoTls};
+use serde_json::Value;
+use sessctl::sandbox::{Grants, Options, Sandbox};
+
+use crate::common::{Db, Run, block_on, server, sessctl};
+
+/// A server with pg_cron, or none where its package is not installed for this major version.
+fn with_pg_cron() -> Option<Sandbox> {
+    let extensions = server().bindir().join("pg_config");
+    let folder = Command::new(extensions).arg("--sharedir").output().ok();
+    let folder = folder.map(|out| String::from_utf8(out.stdout).unwrap().trim().to_owned());
+    if !folder.is_some_and(|folder| std::path::Path::new(&folder).join("extension/pg_cron.control").exists()) {
+        eprintln!("NOT RUN: pg_cron is not installed for {}", server().bindir().display());
+        return None;
+    }
+    Some(
+        block_on(Sandbox::start(&Options {
+            pg_cron: true,
+            ..Options::default()
+        }))
+        .unwrap(),
+    )
+}
+
+fn run(sandbox: &Sandbox, arguments: &[&str]) -> Run {
+    Run::of(sessctl().env("DATABASE_URL", sandbox.url()).args(arguments))
+}
+
+#[test]
+fn a_job_fires_ends_a_session_and_is_listed_with_its_rows() {
+    let Some(sandbox) = with_pg_cron() else { return };
+    run(&sandbox, &["schedule", "install"])
+        .exits(3)
+        .says("run sessctl migrate");
+    run(&sandbox, &["migrate"]).ok();
+    let mut client = Client::connect(&sandbox.url(), NoTls).unwrap();
+    client
+        .batch_execute(
+            "insert into auth.users (id) values ('00000000-0000-4000-8000-000000000001');
+             insert into public.user_sessions (user_id, session_id, platform, last_heartbeat_at)
+             select '00000000-0000-4000-8000-000000000001', n::text, 'web', now() - interval '2 hours' from generate_series(1, 3) n",
+        )
+        .unwrap();
+
+    run(&sandbox, &["schedule", "install"])
+        .ok()
+        .says("scheduled sessctl-end-inactive at \"*/5 * * * *\"");
+    // A second time changes the jobs in place.
+    let installed = run(
+        &sandbox,
+        &[
+            "schedule",
+            "install",
+            "--end-inactive",
+            "* * * * *",
+            "--minutes",
+            "30",
+            "--format",
+            "json",
+        ],
+    )
+    .ok()
+    .json();
+    assert_eq!(
+        installed["jobs"][0]["command"],
+        "select from generate_series(1, sessctl.end_inactive(30, 50000))"
+    );
+    let jobs: Value = run(&sandbox, &["schedule", "list", "--format", "json"]).ok().json();
+    assert_eq!(jobs["jobs"].as_array().unwrap().len(), 2);
+    run(&sandbox, &["schedule", "install", "--cleanup", "whenever"])
+        .exits(3)
+        .says("nothing was changed");
+
+    let deadline = Instant::now() + Duration::from_secs(90);
+    let jobs = loop {
+        let jobs = run(&sandbox, &["schedule", "list", "--format", "json"]).ok().json();
+        if jobs["jobs"][1]["runs"][0]["status"] == "succeeded" {
+            break jobs;
+        }
+        assert!(Instant::now() < deadline, "the job never ran: {jobs}");
+        thread::sleep(Duration::from_millis(500));
+    };
+    assert_eq!(jobs["jobs"][1]["name"], "sessctl-end-inactive");
+    assert_eq!(jobs["jobs"][1]["runs"][0]["rows"], 3, "{jobs}");
+    let ended = client
+        .query_one(
+            "select count(*) from public.user_sessions where status = 'timeout'",
+            &[],
+        )
+        .unwrap();
+    assert_eq!(ended.get::<_, i64>(0), 3);
+    run(&sandbox, &["schedule", "list"]).ok().says("3 rows");
+    run(&sandbox, &["doctor"]).ok().says("sessctl-cleanup (17 3 * * *)");
+
+    client
+        .batch_execute(
+            "insert into cron.job_run_details (jobid, runid, database, username, command, status, return_message, start_time)
+             select jobid, 100000, 'postgres', 'postgres', command, 'failed', 'ERROR: out of luck', now() from cron.job where jobname = 'sessctl-cleanup'",
+        )
+        .unwrap();
+    run(&sandbox, &["doctor"])
+        .exits(1)
+        .says("sessctl-cleanup failed 1 times in the last day: ERROR: out of luck");
+
+    run(&sandbox, &["schedule", "remove"])
+        .ok()
+        .says("removed sessctl-cleanup, sessctl-end-inactive");
+    run(&sandbox, &["schedule", "remove"]).ok().says("nothing to remove");
+    run(&sandbox, &["schedule", "list"]).ok().says("no job");
+}
+
+#[test]
+fn without_pg_cron_it_says_how_to_come_by_it() {
+    let db = Db::migrated(Grants::Closed);
+    for action in ["install", "list", "remove"] {
+        db.sessctl(&["schedule", action])
+            .exits(3)
+            .says("pg_cron is not enabled");
+    }
+}
+
+#[test]
+fn a_dry_run_prints_sql_and_needs_no_database() {
+    let run = Run::of(sessctl().args(["schedule", "install", "--dry-run", "--days", "30"])).ok();
+    assert_eq!(
+        run.stdout,
+        "select cron.schedule('sessctl-end-inactive', '*/5 * * * *', 'select from generate_series(1, sessctl.end_inactive(60, 50000))');\n\
+         select cron.schedule('sessctl-cleanup', '17 3 * * *', 'select from generate_series(1, sessctl.cleanup(30, 500000))');\n"
+    );
+}
