@@ -5,8 +5,10 @@ mod common;
 
 mod access;
 mod adoption;
+mod faults;
 mod maintenance;
 mod migrate;
+mod pooler;
 mod program;
 mod sandbox;
 mod schedule;

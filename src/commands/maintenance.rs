@@ -151,6 +151,7 @@ impl Job<'_> {
                 ledger: Ledger::default(),
                 position: None,
                 rows: self.batch_size,
+                most_rows: self.batch_size,
                 failures: 0,
             };
             let end = run.run_to_its_end(&outcome.cutoff, start, stop).await?;
@@ -196,15 +197,24 @@ struct Tally {
 #[derive(Debug, Default)]
 struct Ledger {
     flushed: Tally,
+    /// Committed, not known to be on disk: transaction and count.
     open: Vec<(String, u64)>,
+    /// Its commit was sent, and no answer has come.
+    in_doubt: Option<(String, u64)>,
 }
 
 impl Ledger {
+    /// Without the batch in doubt.
     fn total(&self) -> Tally {
         Tally {
             rows: self.flushed.rows + self.open.iter().map(|(_, rows)| rows).sum::<u64>(),
             batches: self.flushed.batches + self.open.len() as u64,
         }
+    }
+
+    /// The batch in doubt has committed.
+    fn confirm(&mut self) {
+        self.open.extend(self.in_doubt.take());
     }
 
     /// Everything so far is on the server's disk.
@@ -213,7 +223,16 @@ impl Ledger {
         self.open.clear();
     }
 
+    fn transactions(&self) -> Vec<&str> {
+        self.open
+            .iter()
+            .chain(&self.in_doubt)
+            .map(|(transaction, _)| transaction.as_str())
+            .collect()
+    }
+
     fn settle(&mut self, states: &HashMap<String, String>) {
+        self.confirm();
         self.open
             .retain(|(transaction, _)| states.get(transaction).is_some_and(|state| state == "committed"));
     }
@@ -229,6 +248,8 @@ struct Run<'a> {
     ledger: Ledger,
     position: Option<String>,
     rows: i32,
+    /// The most rows of a batch: as asked for, or what the server's statement_timeout lets pass.
+    most_rows: i32,
     /// Failures since the last batch that worked.
     failures: u32,
 }
@@ -262,7 +283,19 @@ impl Run<'_> {
                     // Cancelled, or failed while it was about to be: nothing of it stays, and nothing is tried again.
                     self.abandon().await;
                 }
-                Err(error) => self.recover(error).await?,
+                Err(error) => {
+                    let recovered = tokio::select! {
+                        recovered = self.recover(error) => Some(recovered),
+                        stopped = &mut stop => {
+                            stopped?;
+                            None
+                        }
+                    };
+                    match recovered {
+                        Some(recovered) => recovered?,
+                        None => break End::Interrupted,
+                    }
+                }
             }
             if stopped {
                 break End::Interrupted;
@@ -281,10 +314,12 @@ impl Run<'_> {
             }
         };
         bar.finish_and_clear();
-        if !self.ledger.open.is_empty() {
+        if !self.ledger.transactions().is_empty() {
             // A transaction with an id and nothing to do: its commit flushes those before it.
             match self.database.run("select pg_current_xact_id()").await {
-                Ok(()) => self.ledger.flush(),
+                Ok(()) => self.settle().await.map_err(|error| error.explain(&self.failed()))?,
+                // A stop does not wait for a server that has gone.
+                Err(_) if matches!(end, End::Interrupted) => {}
                 Err(error) => self.recover(QueryError::Server(error)).await?,
             }
         }
@@ -324,12 +359,13 @@ impl Run<'_> {
         parameters.extend(self.job.extra.iter().cloned());
         let batch: Batch = self.database.json_after(OPENING, self.job.batch, &parameters).await?;
         if let Some(transaction) = &batch.transaction {
-            self.ledger.open.push((transaction.clone(), batch.affected));
+            self.ledger.in_doubt = Some((transaction.clone(), batch.affected));
         }
         let last = batch.finished || batch.skipped;
         self.database
             .run(if last { "commit" } else { COMMIT_UNFLUSHED })
             .await?;
+        self.ledger.confirm();
         if last {
             self.ledger.flush();
         }
@@ -340,7 +376,7 @@ impl Run<'_> {
         if took > BATCH_TARGET {
             self.shrink(took.as_secs_f64() / BATCH_TARGET.as_secs_f64());
         } else if took < BATCH_TARGET / 2 {
-            self.rows = self.rows.saturating_mul(2).min(self.job.batch_size);
+            self.rows = self.rows.saturating_mul(2).min(self.most_rows);
         }
     }
 
@@ -368,6 +404,7 @@ impl Run<'_> {
         }
         if fault == Fault::TooSlow {
             self.shrink(2.0);
+            self.most_rows = self.rows;
         } else {
             tokio::time::sleep(pause(self.failures)).await;
         }
@@ -406,7 +443,7 @@ impl Run<'_> {
     /// Asks the server which of the batches in doubt count. One still at work has a while to end.
     async fn settle(&mut self) -> Result<(), QueryError> {
         let deadline = Instant::now() + LONGEST_PAUSE;
-        let ids: Vec<&str> = self.ledger.open.iter().map(|(id, _)| id.as_str()).collect();
+        let ids = self.ledger.transactions();
         if ids.is_empty() {
             return Ok(());
         }
@@ -423,11 +460,16 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Ends the open transaction where there is one, and puts the count right where the connection lives.
+    /// Ends the open transaction where there is one, and puts the count right, on a last connection if it must be.
     async fn abandon(&mut self) {
-        if self.database.run("rollback").await.is_ok() {
-            let _ = self.settle().await;
+        if self.database.run("rollback").await.is_err() {
+            match Database::connect(self.target, self.job.command).await {
+                Ok(database) => self.database = database,
+                Err(_) => return,
+            }
         }
+        // Where the server can't be asked, the message says what is in doubt.
+        let _ = self.settle().await;
     }
 
     fn failed(&self) -> String {
@@ -435,14 +477,21 @@ impl Run<'_> {
     }
 
     fn give_up(&self, failure: Failure) -> Failure {
-        match self.ledger.total().rows {
-            0 => failure,
-            rows => failure.after(&format!(
+        let done = match (self.ledger.total().rows, &self.ledger.in_doubt) {
+            (0, None) => return failure,
+            (rows, None) => format!(
                 "{} sessions had been {} before, and stay so",
                 count(rows),
                 self.job.done
-            )),
-        }
+            ),
+            (rows, Some((_, more))) => format!(
+                "{} sessions had been {} before, and {} more if the last commit arrived",
+                count(rows),
+                self.job.done,
+                count(*more)
+            ),
+        };
+        failure.after(&done)
     }
 }
 

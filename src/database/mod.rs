@@ -6,8 +6,6 @@
 mod remedy;
 pub mod tls;
 
-use std::time::Duration;
-
 use serde::de::DeserializeOwned;
 use tokio::task::JoinHandle;
 use tokio_postgres::error::SqlState;
@@ -22,9 +20,6 @@ use crate::failure::Failure;
 
 /// A parameter with its type, so that the server need not be asked for it.
 pub type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
-
-/// How long TLS and the login may take, on top of the time that reaching an address may take.
-const LOGIN_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// One connection.
 pub struct Database {
@@ -61,9 +56,7 @@ impl Database {
         }
         // The driver's own limit ends with the TCP connection: a server that is silent after it would be waited for.
         let addresses = u32::try_from(target.addresses().count()).unwrap_or(1);
-        let limit = config
-            .get_connect_timeout()
-            .map(|timeout| *timeout * addresses + LOGIN_TIMEOUT);
+        let limit = config.get_connect_timeout().map(|timeout| *timeout * (addresses + 1));
         let connecting = config.connect(tls.clone());
         let connected = match limit {
             Some(limit) => tokio::time::timeout(limit, connecting).await.map_err(|_| {

@@ -1,5 +1,9 @@
 //! One sandbox for all tests of a process, and a database of its own for each, cloned from a template.
 
+pub mod fake_server;
+pub mod pgbouncer;
+pub mod proxy;
+
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};

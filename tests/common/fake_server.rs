@@ -1,0 +1,142 @@
+//! A server that never lets anybody in: it answers with an error of our choice, or not at all, and counts who came.
+
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use super::proxy::read_body;
+
+/// What it does with a client.
+#[derive(Clone, Debug)]
+pub enum Manner {
+    /// Refuses with an error, as a pooler does: severity, SQLSTATE, message.
+    Refuse {
+        severity: &'static str,
+        code: &'static str,
+        message: &'static str,
+    },
+    /// Takes the connection and never says a word.
+    Silence,
+    /// Closes at once.
+    Close,
+}
+
+/// The messages of platform.md that this machine's servers never give, with the SQLSTATEs they come with.
+pub const POOLER_REFUSALS: [(&str, &str); 9] = [
+    ("XX000", "Tenant or user not found"),
+    (
+        "XX000",
+        "(ENOTFOUND) tenant/user postgres.abcdefghijklmnopqrst not found",
+    ),
+    ("28P01", "password authentication failed for user \"postgres\""),
+    ("XX000", "failed SASL auth: invalid password"),
+    (
+        "XX000",
+        "(ECIRCUITBREAKER) too many authentication failures, new connections are temporarily blocked",
+    ),
+    (
+        "XX000",
+        "MaxClientsInSessionMode: max clients reached in session mode - in Session mode max clients are limited to pool_size",
+    ),
+    ("XX000", "Max client connections reached"),
+    ("XX000", "SSL connection is required"),
+    ("XX000", "Address not in tenant allow_list: {203, 0, 113, 7}"),
+];
+
+/// Listens on 127.0.0.1 until it is dropped.
+pub struct FakeServer {
+    port: u16,
+    came: Arc<AtomicUsize>,
+    stopped: Arc<AtomicBool>,
+}
+
+impl FakeServer {
+    /// Refuses everybody with this FATAL error.
+    pub fn refusing(code: &'static str, message: &'static str) -> Self {
+        Self::start(Manner::Refuse {
+            severity: "FATAL",
+            code,
+            message,
+        })
+    }
+
+    pub fn start(manner: Manner) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (came, stopped) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        let (count, stop) = (Arc::clone(&came), Arc::clone(&stopped));
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                if stop.load(Ordering::SeqCst) {
+                    return;
+                }
+                count.fetch_add(1, Ordering::SeqCst);
+                let (manner, stop) = (manner.clone(), Arc::clone(&stop));
+                thread::spawn(move || manner.treat(client, &stop));
+            }
+        });
+        Self { port, came, stopped }
+    }
+
+    /// A connection string to it; the password is one to look for in outputs.
+    pub fn url(&self) -> String {
+        format!("postgresql://postgres:hunter2secret@127.0.0.1:{}/postgres", self.port)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// How many connections came so far.
+    pub fn connections(&self) -> usize {
+        self.came.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for FakeServer {
+    fn drop(&mut self) {
+        self.stopped.store(true, Ordering::SeqCst);
+        // Wakes the listener, which then sees that it is to end.
+        let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
+    }
+}
+
+impl Manner {
+    fn treat(&self, mut client: TcpStream, stopped: &AtomicBool) {
+        match self {
+            // The client may be gone before it hears the answer.
+            Self::Refuse {
+                severity,
+                code,
+                message,
+            } => drop(refuse(&mut client, severity, code, message)),
+            Self::Silence => {
+                while !stopped.load(Ordering::SeqCst) {
+                    thread::sleep(Duration::from_millis(20));
+                }
+            }
+            Self::Close => {}
+        }
+    }
+}
+
+/// Hears the client out, declines TLS, and answers the startup message with the error.
+fn refuse(client: &mut TcpStream, severity: &str, code: &str, message: &str) -> io::Result<()> {
+    // Eight bytes are an SSLRequest or a GSSENCRequest; a startup message is longer.
+    while read_body(client, Vec::new())?.len() == 8 {
+        client.write_all(b"N")?;
+    }
+    let mut body = Vec::new();
+    for (letter, text) in [('S', severity), ('V', severity), ('C', code), ('M', message)] {
+        body.extend_from_slice(format!("{letter}{text}\0").as_bytes());
+    }
+    body.push(0);
+    let mut raw = vec![b'E'];
+    raw.extend_from_slice(&u32::try_from(body.len() + 4).unwrap().to_be_bytes());
+    raw.extend_from_slice(&body);
+    client.write_all(&raw)?;
+    client.shutdown(Shutdown::Write)
+}

@@ -1,0 +1,693 @@
+//! What goes wrong in the middle of a run: the count is always what the table says, and nothing is done twice.
+
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use postgres::{Client, NoTls};
+use serde_json::Value;
+use sessctl::sandbox::{Grants, Options, Sandbox};
+
+use crate::common::fake_server::{FakeServer, Manner, POOLER_REFUSALS};
+use crate::common::proxy::Proxy;
+use crate::common::{Db, Run, block_on, sessctl};
+
+/// Sessions of [`seed`] that a sweep ends, and as many that a cleanup deletes.
+const DUE: i64 = 3_000;
+
+const SWEEP: [&str; 5] = ["end-inactive", "--batch-size", "100", "--format", "json"];
+const CLEANUP: [&str; 5] = ["cleanup", "--batch-size", "100", "--format", "json"];
+
+/// Both commands, with the key of the count and the SQL that counts what was done.
+const BOTH_COMMANDS: [(&[&str], &str, &str); 2] = [
+    (
+        &SWEEP,
+        "ended",
+        "select count(*) from public.user_sessions where status = 'timeout'",
+    ),
+    (
+        &CLEANUP,
+        "deleted",
+        "select 4000 - count(*) from public.user_sessions where session_id like 'old%'",
+    ),
+];
+
+/// 500 users; 3,000 sessions ended a year ago and 1,000 yesterday; 3,000 silent for hours and 1,000 at work. Those ended
+/// come first, so that the first batches of a cleanup find some whatever way it goes.
+const SEED: &str = "
+  insert into auth.users (id) select gen_random_uuid() from generate_series(1, 500);
+  with u as (select id, row_number() over () as n from auth.users)
+  insert into public.user_sessions (user_id, session_id, platform, status, end_reason, started_at, ended_at)
+  select u.id, 'old' || i, 'web', 'ended', 'logout', now() - interval '2 years',
+    case when i <= 3000 then now() - interval '1 year' - i * interval '1 minute' else now() - interval '1 day' end
+  from generate_series(1, 4000) i join u on u.n = i % 500 + 1;
+  with u as (select id, row_number() over () as n from auth.users)
+  insert into public.user_sessions (user_id, session_id, platform, last_heartbeat_at)
+  select u.id, 'new' || i, 'web', now() - case when i <= 3000 then interval '5 hours' else '1 minute' end
+  from generate_series(1, 4000) i join u on u.n = i % 500 + 1;
+  analyze public.user_sessions";
+
+fn seeded() -> Db {
+    let db = Db::migrated(Grants::Closed);
+    db.admin().batch_execute(SEED).unwrap();
+    db
+}
+
+fn number(client: &mut Client, sql: &str) -> i64 {
+    client.query_one(sql, &[]).unwrap().get(0)
+}
+
+fn through(proxy: &Proxy, db: &Db, arguments: &[&str]) -> Command {
+    let mut command = sessctl();
+    command.env("DATABASE_URL", proxy.url(&db.name)).args(arguments);
+    command
+}
+
+fn start(mut command: Command) -> Child {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+fn end(child: Child) -> Run {
+    let out = child.wait_with_output().unwrap();
+    Run {
+        code: out.status.code().unwrap_or(-1),
+        stdout: String::from_utf8(out.stdout).unwrap(),
+        stderr: String::from_utf8(out.stderr).unwrap(),
+    }
+}
+
+fn send(signal: &str, pid: u32) {
+    assert!(
+        Command::new("kill")
+            .args([signal, &pid.to_string()])
+            .status()
+            .unwrap()
+            .success()
+    );
+}
+
+#[track_caller]
+fn assert_counts(run: &Run, key: &str, table: i64) {
+    assert_eq!(
+        run.json()[key],
+        Value::from(table),
+        "the count is not what the table says: {} {}",
+        run.stdout,
+        run.stderr
+    );
+}
+
+/// Slow enough for a signal or a fault to come in the middle: each row takes a while.
+fn slow_down(db: &Db, seconds_a_row: f64) {
+    let sql = format!(
+        "create function public.slow() returns trigger language plpgsql as
+           $$ begin perform pg_sleep({seconds_a_row}); return coalesce(new, old); end $$;
+         create trigger slow before update or delete on public.user_sessions for each row execute function public.slow()"
+    );
+    db.admin().batch_execute(&sql).unwrap();
+}
+
+#[test]
+fn a_connection_cut_before_a_commit_costs_that_batch_alone_and_the_count_is_right() {
+    for (arguments, key, done) in BOTH_COMMANDS {
+        for nth in [1, 7] {
+            let (db, proxy) = (seeded(), Proxy::to_the_server());
+            proxy.cut_before("commit", nth);
+            let run = Run::of(&mut through(&proxy, &db, arguments)).ok();
+            assert_eq!(proxy.cuts_made(), 1);
+            assert_eq!(number(&mut db.admin(), done), DUE);
+            assert_counts(&run, key, DUE);
+        }
+    }
+}
+
+#[test]
+fn a_commit_whose_answer_was_lost_is_counted_once() {
+    for (arguments, key, done) in BOTH_COMMANDS {
+        for nth in [1, 7] {
+            let (db, proxy) = (seeded(), Proxy::to_the_server());
+            proxy.cut_after("commit", nth);
+            let run = Run::of(&mut through(&proxy, &db, arguments)).ok();
+            assert_eq!(proxy.cuts_made(), 1);
+            assert_eq!(number(&mut db.admin(), done), DUE);
+            assert_counts(&run, key, DUE);
+        }
+    }
+}
+
+#[test]
+fn the_last_commit_may_be_in_doubt_too() {
+    // The last one is no "set local …; commit": it waits for the disk.
+    for (arguments, key, done) in BOTH_COMMANDS {
+        let (db, proxy) = (seeded(), Proxy::to_the_server());
+        let batches = Run::of(&mut through(&proxy, &seeded(), arguments)).ok().json()["batches"]
+            .as_u64()
+            .unwrap();
+        let commits = proxy.connections()[0]
+            .messages
+            .iter()
+            .filter(|m| m.sql().contains("commit"))
+            .count();
+        assert!(batches > 20 && commits > 20, "{batches} batches, {commits} commits");
+        proxy.cut_after("commit", commits);
+        let run = Run::of(&mut through(&proxy, &db, arguments)).ok();
+        assert_eq!(proxy.cuts_made(), 1);
+        assert_eq!(number(&mut db.admin(), done), DUE);
+        assert_counts(&run, key, DUE);
+    }
+}
+
+#[test]
+fn a_connection_cut_during_a_batch_is_no_loss() {
+    for (arguments, key, done) in BOTH_COMMANDS {
+        for before in [true, false] {
+            let (db, proxy) = (seeded(), Proxy::to_the_server());
+            match before {
+                true => proxy.cut_before("_batch(", 5),
+                false => proxy.cut_after("_batch(", 5),
+            }
+            let run = Run::of(&mut through(&proxy, &db, arguments)).ok();
+            assert_eq!(proxy.cuts_made(), 1);
+            assert_eq!(number(&mut db.admin(), done), DUE);
+            assert_counts(&run, key, DUE);
+        }
+    }
+}
+
+#[test]
+fn a_run_whose_connection_is_cut_every_time_gives_up_and_says_how_far_it_got() {
+    let (db, proxy) = (seeded(), Proxy::to_the_server());
+    proxy.cut_before_each("commit", 1_000);
+    let run = Run::of(through(&proxy, &db, &SWEEP).args(["--max-retries", "2"])).exits(3);
+    assert_eq!(proxy.cuts_made(), 3, "one try and two more: {}", run.stderr);
+    assert_eq!(number(&mut db.admin(), BOTH_COMMANDS[0].2), 0);
+    assert!(
+        !run.stderr.contains("had been ended"),
+        "it claims what was rolled back: {}",
+        run.stderr
+    );
+}
+
+#[test]
+fn giving_up_says_what_the_table_says() {
+    for (cut_before, nth) in [(true, 3), (false, 3)] {
+        let (db, proxy) = (seeded(), Proxy::to_the_server());
+        match cut_before {
+            true => proxy.cut_before("commit", nth),
+            false => proxy.cut_after("commit", nth),
+        }
+        let run = Run::of(through(&proxy, &db, &SWEEP).args(["--max-retries", "0"])).exits(3);
+        let table = number(&mut db.admin(), BOTH_COMMANDS[0].2);
+        run.says(&format!("{table} sessions had been ended before"));
+    }
+}
+
+#[test]
+fn backends_terminated_at_random_moments_leave_the_count_right() {
+    for (arguments, key, done) in BOTH_COMMANDS {
+        let db = seeded();
+        slow_down(&db, 0.0003);
+        let over = AtomicBool::new(false);
+        let (run, ended) = thread::scope(|scope| {
+            let killer = scope.spawn(|| {
+                let mut admin = crate::common::admin("postgres");
+                let mut ended = 0;
+                let sql = "select count(pg_terminate_backend(pid)) from pg_stat_activity
+                           where datname = $1 and application_name like 'sessctl/%'";
+                for round in 0_u64.. {
+                    // A fixed sequence of uneven pauses, some of them too long for a retry to run dry.
+                    thread::sleep(Duration::from_millis(150 + round * 37 % 190));
+                    if over.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    ended += admin.query_one(sql, &[&db.name]).unwrap().get::<_, i64>(0);
+                }
+                ended
+            });
+            let run = Run::of(db.command(arguments).args(["--max-retries", "50"]));
+            over.store(true, Ordering::Relaxed);
+            (run, killer.join().unwrap())
+        });
+        let run = run.ok();
+        assert!(ended >= 2, "only {ended} backends were terminated");
+        assert_eq!(number(&mut db.admin(), done), DUE);
+        assert_counts(&run, key, DUE);
+    }
+}
+
+#[test]
+fn a_server_that_crashes_takes_no_count_with_it() {
+    // Commits that do not wait for the disk are lost with a crash: the log's writer is told to take its time.
+    let own = OwnServer::start(&["wal_writer_delay=10s", "wal_writer_flush_after=100MB"]);
+    for command in BOTH_COMMANDS {
+        own.survives(command, |own| {
+            let mut victim = own.admin();
+            let pid: i32 = victim.query_one("select pg_backend_pid()", &[]).unwrap().get(0);
+            send("-KILL", pid.unsigned_abs());
+        });
+    }
+}
+
+#[test]
+fn a_server_restarted_in_the_middle_is_waited_for() {
+    let own = OwnServer::start(&[]);
+    for command in BOTH_COMMANDS {
+        own.survives(command, |own| own.pg_ctl(&["restart", "-m", "fast"]));
+    }
+}
+
+/// A server for one test alone, which may be crashed and restarted.
+struct OwnServer {
+    sandbox: Sandbox,
+}
+
+impl OwnServer {
+    fn start(settings: &[&str]) -> Self {
+        let mut options = Options {
+            settings: vec!["shared_preload_libraries=".into()],
+            ..Options::default()
+        };
+        options.settings.extend(settings.iter().map(ToString::to_string));
+        let own = Self {
+            sandbox: block_on(Sandbox::start(&options)).unwrap(),
+        };
+        Run::of(sessctl().env("DATABASE_URL", own.sandbox.url()).arg("migrate")).ok();
+        own
+    }
+
+    fn admin(&self) -> Client {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            match Client::connect(&self.sandbox.admin("postgres"), NoTls) {
+                Ok(client) => return client,
+                Err(error) => assert!(Instant::now() < deadline, "{error}"),
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// A restart repeats the command line that the server was started with.
+    fn pg_ctl(&self, arguments: &[&str]) {
+        let data = self.sandbox.dir().join("data");
+        let owner = std::fs::metadata(&data).unwrap();
+        let mut command = Command::new(self.sandbox.bindir().join("pg_ctl"));
+        command
+            .arg("-D")
+            .arg(&data)
+            .args(["-w", "-s"])
+            .args(arguments)
+            .current_dir("/");
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        if std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() != owner.uid()) {
+            command.uid(owner.uid()).gid(owner.gid());
+        }
+        assert!(command.status().unwrap().success(), "pg_ctl {arguments:?}");
+    }
+
+    /// Runs a command, does `harm` in the middle, and expects that the count is what the table says in the end.
+    fn survives(&self, (arguments, key, done): (&[&str], &str, &str), harm: impl Fn(&Self)) {
+        self.admin()
+            .batch_execute("truncate public.user_sessions; delete from auth.users")
+            .unwrap();
+        self.admin().batch_execute(SEED).unwrap();
+        let proxy = Proxy::start(self.sandbox.port());
+        let mut command = sessctl();
+        command.env("DATABASE_URL", proxy.url("postgres")).args(arguments);
+        let child = start({
+            command.args(["--pause", "10ms", "--max-retries", "20"]);
+            command
+        });
+        proxy.wait_for("commit", 8);
+        let before = number(&mut self.admin(), done);
+        harm(self);
+        assert!(before > 0, "the fault came before the first batch");
+        let run = end(child).ok();
+        assert!(
+            run.stderr.contains("lost the connection"),
+            "nothing happened in the middle: {}",
+            run.stderr
+        );
+        assert_eq!(number(&mut self.admin(), done), DUE);
+        assert_counts(&run, key, DUE);
+    }
+}
+
+impl Drop for OwnServer {
+    fn drop(&mut self) {
+        // A restarted server is no child of the sandbox's guard, which knows only the first one.
+        if self.sandbox.dir().join("data/postmaster.pid").exists() {
+            self.pg_ctl(&["stop", "-m", "immediate"]);
+        }
+    }
+}
+
+#[test]
+fn two_runs_at_once_do_each_session_once() {
+    for (arguments, key, done) in BOTH_COMMANDS {
+        let db = seeded();
+        slow_down(&db, 0.0001);
+        let children: Vec<Child> = (0..2).map(|_| start(db.command(arguments))).collect();
+        let runs: Vec<Run> = children.into_iter().map(|child| end(child).ok()).collect();
+        let total: i64 = runs.iter().map(|run| run.json()[key].as_i64().unwrap()).sum();
+        assert_eq!(total, number(&mut db.admin(), done), "{runs:?}");
+        assert_eq!(total, DUE, "{runs:?}");
+    }
+}
+
+#[test]
+fn a_second_run_at_its_start_says_that_another_is_at_work() {
+    for (lock, (arguments, key, _)) in [2, 3].into_iter().zip(BOTH_COMMANDS) {
+        let db = seeded();
+        let mut other = db.admin();
+        other
+            .batch_execute(&format!("begin; select pg_advisory_xact_lock(1936028531, {lock})"))
+            .unwrap();
+        let run = db.sessctl(arguments).ok();
+        assert_eq!(run.json()["skipped"], true);
+        assert_counts(&run, key, 0);
+        db.sessctl(&arguments[..1]).ok().says("another run is at work");
+    }
+}
+
+#[test]
+fn a_signal_stops_a_run_after_its_batch_and_the_count_is_right() {
+    for (arguments, key, done) in BOTH_COMMANDS {
+        for signal in ["-INT", "-TERM"] {
+            let (db, proxy) = (seeded(), Proxy::to_the_server());
+            slow_down(&db, 0.0005);
+            let child = start(through(&proxy, &db, arguments));
+            proxy.wait_for("commit", 4);
+            send(signal, child.id());
+            let run = end(child).exits(130);
+            let table = number(&mut db.admin(), done);
+            assert!(table > 0 && table < DUE, "{table} of {DUE}");
+            assert_eq!(run.json()["interrupted"], true);
+            assert_counts(&run, key, table);
+        }
+    }
+}
+
+#[test]
+fn a_signal_cancels_a_batch_that_takes_over_a_second() {
+    let (db, proxy) = (seeded(), Proxy::to_the_server());
+    slow_down(&db, 0.2);
+    let child = start(through(&proxy, &db, &SWEEP));
+    proxy.wait_for("_batch(", 1);
+    thread::sleep(Duration::from_millis(200));
+    let sent = Instant::now();
+    send("-INT", child.id());
+    let run = end(child).exits(130);
+    assert!(sent.elapsed() < Duration::from_secs(3), "it took {:?}", sent.elapsed());
+    assert_eq!(run.json()["interrupted"], true);
+    assert_counts(&run, "ended", number(&mut db.admin(), BOTH_COMMANDS[0].2));
+}
+
+#[test]
+fn a_signal_ends_the_wait_for_a_server_that_is_gone() {
+    let (db, proxy) = (seeded(), Proxy::to_the_server());
+    proxy.cut_before("commit", 5);
+    let child = start({
+        let mut command = through(&proxy, &db, &SWEEP);
+        command.args(["--max-retries", "30"]);
+        command
+    });
+    proxy.wait_for("commit", 1);
+    proxy.refuse_new(true);
+    proxy.wait_for("commit", 5);
+    thread::sleep(Duration::from_millis(300));
+    let sent = Instant::now();
+    send("-INT", child.id());
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let mut child = child;
+    while child.try_wait().unwrap().is_none() {
+        if Instant::now() > deadline {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            panic!("the signal was not heard within five seconds");
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    end(child).exits(130);
+    assert!(sent.elapsed() < Duration::from_secs(2), "it took {:?}", sent.elapsed());
+}
+
+#[test]
+fn a_signal_and_a_lost_connection_together_count_no_batch_that_was_rolled_back() {
+    let (db, proxy) = (seeded(), Proxy::to_the_server());
+    slow_down(&db, 0.005);
+    // The signal comes within the third batch, which takes half a second; its commit is then lost.
+    proxy.cut_before("commit", 3);
+    let child = start(through(&proxy, &db, &SWEEP));
+    proxy.wait_for("_batch(", 3);
+    send("-INT", child.id());
+    let run = end(child).exits(130);
+    assert_eq!(proxy.cuts_made(), 1);
+    let table = number(&mut db.admin(), BOTH_COMMANDS[0].2);
+    assert_counts(&run, "ended", table);
+    assert!(table < DUE, "the run went on");
+}
+
+#[test]
+fn a_deadlock_with_users_being_deleted_is_tried_again() {
+    let (db, proxy) = (seeded(), Proxy::to_the_server());
+    slow_down(&db, 0.005);
+    let mut other = db.admin();
+    // Rows of the first batch, in the order in which it takes them. The other side holds a late one, and deletes the user of
+    // an early one once the batch has that. Only a session that has waited for deadlock_timeout looks for a deadlock, so
+    // the other's long one makes ours the victim.
+    let sql = "select session_id from (
+        select ctid, session_id from public.user_sessions
+        where status = 'active' and last_heartbeat_at < now() - interval '1 hour' order by user_id limit 60
+      ) as first_batch order by ctid";
+    let rows = other.query(sql, &[]).unwrap();
+    let (early, late): (String, String) = (rows[1].get(0), rows[55].get(0));
+    db.admin()
+        .batch_execute(&format!("alter database {} set deadlock_timeout = '100ms'", db.name))
+        .unwrap();
+    other.batch_execute("set deadlock_timeout = '1h'; begin").unwrap();
+    other
+        .execute(
+            "update public.user_sessions set activity_count = 1 where session_id = $1",
+            &[&late],
+        )
+        .unwrap();
+    let child = start(through(
+        &proxy,
+        &db,
+        &[
+            "end-inactive",
+            "--batch-size",
+            "100",
+            "--format",
+            "json",
+            "--max-retries",
+            "9",
+        ],
+    ));
+    proxy.wait_for("_batch(", 1);
+    thread::sleep(Duration::from_millis(100));
+    let sql = "delete from auth.users where id = (select user_id from public.user_sessions where session_id = $1)";
+    let deleted = other.execute(sql, &[&early]);
+    other.batch_execute("rollback").unwrap();
+    let run = end(child).ok();
+    assert!(deleted.is_ok(), "{deleted:?}");
+    let errors: Vec<String> = proxy.connections().into_iter().flat_map(|c| c.errors).collect();
+    assert!(errors.contains(&"40P01".into()), "no deadlock came about: {errors:?}");
+    assert_counts(&run, "ended", number(&mut db.admin(), BOTH_COMMANDS[0].2));
+    assert_counts(&run, "ended", DUE);
+}
+
+#[test]
+fn a_row_that_somebody_holds_is_tried_again() {
+    let (db, proxy) = (seeded(), Proxy::to_the_server());
+    let mut other = db.admin();
+    other
+        .batch_execute("begin; update public.user_sessions set activity_count = 1 where session_id = 'new7'")
+        .unwrap();
+    let child = start(through(&proxy, &db, &SWEEP));
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !proxy.connections().iter().any(|c| c.errors.contains(&"55P03".into())) {
+        assert!(Instant::now() < deadline, "the lock_timeout did not come");
+        thread::sleep(Duration::from_millis(20));
+    }
+    other.batch_execute("rollback").unwrap();
+    let run = end(child).ok();
+    assert_counts(&run, "ended", DUE);
+}
+
+#[test]
+fn a_batch_that_runs_into_statement_timeout_is_halved() {
+    let (db, proxy) = (seeded(), Proxy::to_the_server());
+    slow_down(&db, 0.0005);
+    db.admin()
+        .batch_execute(&format!(
+            "alter role postgres in database {} set statement_timeout = '120ms'",
+            db.name
+        ))
+        .unwrap();
+    let run = Run::of(&mut through(
+        &proxy,
+        &db,
+        &["end-inactive", "--batch-size", "1000", "--format", "json"],
+    ))
+    .ok();
+    let errors: Vec<String> = proxy.connections().into_iter().flat_map(|c| c.errors).collect();
+    assert!(errors.contains(&"57014".into()), "no timeout came about: {errors:?}");
+    assert_eq!(number(&mut db.admin(), BOTH_COMMANDS[0].2), DUE);
+    assert_counts(&run, "ended", DUE);
+    // Halving twice or thrice finds the size; growing into the timeout again and again wastes every other batch.
+    let batches = run.json()["batches"].as_u64().unwrap();
+    assert!(
+        errors.len() as u64 <= 3 + batches / 10,
+        "{} timeouts in {batches} batches",
+        errors.len()
+    );
+}
+
+#[test]
+fn a_read_only_server_is_a_clear_error() {
+    let db = seeded();
+    db.admin()
+        .batch_execute(&format!(
+            "alter database {} set default_transaction_read_only = on",
+            db.name
+        ))
+        .unwrap();
+    for (arguments, _, _) in BOTH_COMMANDS {
+        let run = db.sessctl(arguments).exits(3).says("takes no writes");
+        assert_eq!(run.stdout, "");
+    }
+    db.sessctl(&["summary"]).ok();
+}
+
+#[test]
+fn a_wrong_password_is_tried_once() {
+    let (db, proxy) = (seeded(), Proxy::to_the_server());
+    for (arguments, _, _) in BOTH_COMMANDS {
+        let before = proxy.connections().len();
+        let url = proxy.url(&db.name).replace(":postgres@", ":hunter2secret@");
+        let run = Run::of(sessctl().env("DATABASE_URL", url).args(arguments)).exits(3);
+        assert!(run.stderr.contains("password authentication failed"), "{}", run.stderr);
+        assert!(!run.stderr.contains("hunter2"), "{}", run.stderr);
+        assert_eq!(proxy.connections().len() - before, 1);
+    }
+}
+
+#[test]
+fn a_password_changed_in_the_middle_is_tried_once() {
+    // A login role of its own: the password of postgres belongs to all tests.
+    let (db, proxy) = (seeded(), Proxy::to_the_server());
+    let role = format!("operator_{}", db.name);
+    db.admin()
+        .batch_execute(&format!(
+            "create role {role} login bypassrls password 'before' in role postgres inherit"
+        ))
+        .unwrap();
+    proxy.cut_before("commit", 3);
+    let url = proxy
+        .url(&db.name)
+        .replace("postgres:postgres@", &format!("{role}:before@"));
+    let child = start({
+        let mut command = sessctl();
+        command.env("DATABASE_URL", url).args(SWEEP).args(["--pause", "100ms"]);
+        command
+    });
+    proxy.wait_for("commit", 1);
+    db.admin()
+        .batch_execute(&format!("alter role {role} password 'after'"))
+        .unwrap();
+    let run = end(child);
+    db.admin().batch_execute(&format!("drop role {role}")).unwrap();
+    let run = run.exits(3);
+    assert!(run.stderr.contains("password authentication failed"), "{}", run.stderr);
+    assert_eq!(
+        proxy.connections().len(),
+        2,
+        "one that worked, one that was refused: {}",
+        run.stderr
+    );
+}
+
+#[test]
+fn a_pooler_that_refuses_is_asked_once_and_its_words_are_shown() {
+    for (code, message) in POOLER_REFUSALS {
+        let server = FakeServer::refusing(code, message);
+        for command in ["migrate", "end-inactive", "cleanup", "summary"] {
+            let before = server.connections();
+            let run = Run::of(sessctl().env("DATABASE_URL", server.url()).arg(command)).exits(3);
+            assert!(run.stderr.contains(message), "{}", run.stderr);
+            assert!(!run.stderr.contains("hunter2"), "{}", run.stderr);
+            assert_eq!(server.connections() - before, 1, "{command}: {message}");
+        }
+    }
+}
+
+#[test]
+fn a_server_that_says_nothing_or_hangs_up_is_an_error_in_time() {
+    for (manner, parameter) in [(Manner::Silence, "?connect_timeout=1"), (Manner::Close, "")] {
+        let server = FakeServer::start(manner.clone());
+        let begun = Instant::now();
+        let mut child = start({
+            let mut command = sessctl();
+            command.env("DATABASE_URL", server.url() + parameter).arg("summary");
+            command
+        });
+        while child.try_wait().unwrap().is_none() {
+            if begun.elapsed() > Duration::from_secs(5) {
+                child.kill().unwrap();
+                child.wait().unwrap();
+                panic!("{manner:?}: no end after five seconds");
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        end(child).exits(3).says(&format!("127.0.0.1:{}", server.port()));
+    }
+}
+
+#[test]
+fn idle_commands_cost_one_round_trip() {
+    let (db, proxy) = (Db::migrated(Grants::Closed), Proxy::to_the_server());
+    for (command, most) in [
+        ("end-inactive", 1),
+        ("cleanup", 1),
+        ("summary", 1),
+        ("migrate", 3),
+        ("verify", 2),
+    ] {
+        Run::of(&mut through(&proxy, &db, &[command])).ok();
+        let trips = proxy.round_trips();
+        assert!(
+            (1..=most).contains(&trips),
+            "{command}: {trips} round trips, at most {most} are due"
+        );
+    }
+}
+
+#[test]
+fn no_command_leaves_state_on_its_connection() {
+    let db = Db::fresh(Grants::Closed);
+    let proxy = Proxy::to_the_server();
+    Run::of(&mut through(&proxy, &db, &["migrate"])).ok();
+    db.admin().batch_execute(SEED).unwrap();
+    for arguments in [
+        &SWEEP[..],
+        &CLEANUP,
+        &["end-inactive", "--dry-run"],
+        &["summary"],
+        &["migrate"],
+        &["verify"],
+        &["status"],
+    ] {
+        Run::of(&mut through(&proxy, &db, arguments)).ok();
+    }
+    assert_eq!(proxy.connections().len(), 8);
+    proxy.assert_fit_for_a_transaction_pooler();
+}
