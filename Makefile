@@ -6,7 +6,7 @@ help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 demo: server ## Watch the whole job run on a throwaway local PostgreSQL
-	@$(CARGO) run --release --locked --quiet -- demo
+	@$(CARGO) run --locked --quiet -- demo
 
 test: test-server ## Run all tests against a real PostgreSQL
 	$(CARGO) test --locked

@@ -65,7 +65,7 @@ begin
   if not isfinite(session_start) or not isfinite(session_end) then
     return 2147483647;
   end if;
-  return least(extract(epoch from session_end - epoch) - extract(epoch from session_start - epoch), 2147483647);
+  return least(extract(epoch from session_end - epoch) - extract(epoch from session_start - epoch), 2147483647)::integer;
 end
 $$;
 

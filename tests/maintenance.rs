@@ -616,3 +616,33 @@ fn quiet_says_nothing_at_all_on_success() {
         assert_eq!((run.stdout.as_str(), run.stderr.as_str()), ("", ""), "{command}");
     }
 }
+
+#[test]
+fn plpgsql_check_finds_nothing_in_any_function() {
+    let (db, _client) = db();
+    let mut admin = db.admin();
+    let available = "select count(*) from pg_available_extensions where name = 'plpgsql_check'";
+    if admin.query_one(available, &[]).unwrap().get::<_, i64>(0) == 0 {
+        eprintln!("NOT RUN: plpgsql_check is not installed for this version of the server");
+        return;
+    }
+    admin.batch_execute("create extension plpgsql_check").unwrap();
+    let found = admin
+        .query(
+            "select p.oid::regprocedure::text, c.*::text
+             from pg_proc p
+             join pg_language l on l.oid = p.prolang and l.lanname = 'plpgsql'
+             cross join lateral plpgsql_check_function(
+               p.oid,
+               case when p.prorettype = 'trigger'::regtype then 'public.user_sessions'::regclass else 0 end,
+               other_warnings => true, performance_warnings => true, extra_warnings => true, security_warnings => true,
+               compatibility_warnings => true
+             ) as c
+             where p.pronamespace in ('public'::regnamespace, 'sessctl'::regnamespace)
+               and not exists (select from pg_depend d where d.objid = p.oid and d.deptype = 'e')",
+            &[],
+        )
+        .unwrap();
+    let lines: Vec<String> = found.iter().map(|row| format!("{}: {}", row.get::<_, String>(0), row.get::<_, String>(1))).collect();
+    assert!(lines.is_empty(), "{lines:#?}");
+}
