@@ -643,6 +643,9 @@ fn plpgsql_check_finds_nothing_in_any_function() {
             &[],
         )
         .unwrap();
-    let lines: Vec<String> = found.iter().map(|row| format!("{}: {}", row.get::<_, String>(0), row.get::<_, String>(1))).collect();
+    let lines: Vec<String> = found
+        .iter()
+        .map(|row| format!("{}: {}", row.get::<_, String>(0), row.get::<_, String>(1)))
+        .collect();
     assert!(lines.is_empty(), "{lines:#?}");
 }

@@ -76,12 +76,17 @@ fn a_dumped_and_restored_database_is_in_step() {
             .status();
         assert!(done.unwrap().success());
         let target = Db::fresh(grants);
-        admin("postgres")
-            .batch_execute(&format!(
-                "drop database {0}; create database {0} template template0 owner postgres",
-                target.name
-            ))
-            .unwrap();
+        // Each alone: together they would be one transaction, in which neither may run.
+        for sql in ["drop database", "create database"] {
+            let owner = if sql == "drop database" {
+                ""
+            } else {
+                "template template0 owner postgres"
+            };
+            admin("postgres")
+                .batch_execute(&format!("{sql} {} {owner}", target.name))
+                .unwrap();
+        }
         let done = Command::new(server().bindir().join("pg_restore"))
             .args(["-d", &server().admin(&target.name)])
             .arg(file.path())

@@ -8,7 +8,7 @@ use super::Facts;
 const API_ROLES: [&str; 5] = ["PUBLIC", "anon", "authenticated", "service_role", "authenticator"];
 
 /// Properties that a team may set as it likes.
-const FREE_PROPERTIES: [&str; 3] = ["options", "replica identity", "publications"];
+const FREE_PROPERTIES: [&str; 4] = ["options", "replica identity", "publications", "referenced by"];
 
 /// How much a difference matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -110,6 +110,10 @@ fn class(object: &str, property: &str, is_ours: bool) -> Class {
             Class::Extra
         };
     }
+    // Other tools keep their settings in comments.
+    if property == "comment" {
+        return Class::Extra;
+    }
     let harmless = ["column ", "constraint ", "index "]
         .iter()
         .any(|kind| object.starts_with(kind));
@@ -134,9 +138,18 @@ fn note(object: &str, property: &str, expected: Option<&String>, found: Option<&
         };
     }
     match (kind, property) {
+        ("table", "row level security") if object != "table public.user_sessions" => None,
         ("table", "row level security") => Some("every user of the API reads and writes every row"),
         ("table", "force row level security") => Some("the owner's maintenance may see no rows"),
         ("table", "persistence") => Some("the rows are lost when the server crashes"),
+        ("table", "children") => Some("reads and maintenance reach the rows of that table too"),
+        ("table", "referenced by") => Some("a cleanup fails at, or takes, the rows that refer to a session"),
+        ("role", "row level security") if object == "role service_role" => Some("maintenance may see no rows"),
+        ("role", "row level security") => Some("the role reads and writes every row"),
+        ("role", "rights through") => Some("the role has the rights of those too"),
+        ("constraint", "enforced") => Some("rows of users who are gone stay, rows of unknown users get in"),
+        ("constraint", "present") if !missing => Some("may refuse what clients write"),
+        (_, "owner lacks") => Some("maintenance and migrations may fail"),
         ("table", "publications") => Some("a sweep streams an event for each row it ends"),
         ("policy", "present") if missing => Some("users lose access to their own rows"),
         ("policy", _) => Some("decides who reads and writes which rows"),

@@ -5,7 +5,7 @@
 with
 relations as (
   select c.oid, c.relname, c.relkind, c.relowner, c.relacl, c.reloptions, c.relpersistence, c.relrowsecurity,
-    c.relforcerowsecurity, c.relreplident, n.nspname,
+    c.relforcerowsecurity, c.relreplident, c.relnamespace, n.nspname,
     case c.relkind when 'r' then 'table' when 'v' then 'view' when 'm' then 'materialized view' when 'p' then 'partitioned table' when 'f' then 'foreign table' when 'S' then 'sequence' else c.relkind::text end as kind,
     format('%s.%s', n.nspname, c.relname) as name
   from pg_catalog.pg_class as c
@@ -34,58 +34,85 @@ owners (object, owner) as (
   union all
   select object, proowner from routines
 ),
--- Rights as (object, owner, rights): a missing list means what the kind of object grants by default.
-rights (object, owner, acl) as (
-  select format('%s %s', r.kind, r.name), r.relowner, coalesce(r.relacl, pg_catalog.acldefault('r', r.relowner)) from relations as r
+-- The API's roles that bear rights; authenticator is meant to reach them all.
+api_roles as (
+  select oid, rolname, rolsuper, rolbypassrls from pg_catalog.pg_roles where rolname in ('anon', 'authenticated', 'service_role')
+),
+-- Rights as (object, owner, rights, what its kind grants by default): a missing list means the default.
+rights (object, owner, acl, usual) as (
+  select format('%s %s', r.kind, r.name), r.relowner, coalesce(r.relacl, d.acl), d.acl
+  from relations as r cross join lateral pg_catalog.acldefault('r', r.relowner) as d (acl)
   union all
-  select format('column %s.%s', r.name, a.attname), r.relowner, a.attacl
+  select format('column %s.%s', r.name, a.attname), r.relowner, a.attacl, null
   from relations as r join pg_catalog.pg_attribute as a on a.attrelid = r.oid
   where a.attacl is not null and not a.attisdropped
   union all
-  select p.object, p.proowner, coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner)) from routines as p
+  select p.object, p.proowner, coalesce(p.proacl, d.acl), d.acl
+  from routines as p cross join lateral pg_catalog.acldefault('f', p.proowner) as d (acl)
   union all
-  select 'schema sessctl', n.nspowner, coalesce(n.nspacl, pg_catalog.acldefault('n', n.nspowner)) from private as n
+  select 'schema sessctl', n.nspowner, coalesce(n.nspacl, d.acl), d.acl
+  from private as n cross join lateral pg_catalog.acldefault('n', n.nspowner) as d (acl)
 ),
 facts (object, property, value) as (
   select 'schema sessctl', 'present', 'yes' from private
   union all
   select o.object, 'owner',
-    case when o.owner = (select nspowner from private) then 'the owner of schema sessctl' else pg_catalog.pg_get_userbyid(o.owner)::text end
+    case when o.owner = (select nspowner from private) and o.owner not in (select oid from api_roles) then 'the owner of schema sessctl' else pg_catalog.pg_get_userbyid(o.owner)::text end
   from owners as o
   union all
   select format('%s %s', r.kind, r.name), f.property, f.value
   from relations as r
   cross join lateral (values
     ('comment', pg_catalog.obj_description(r.oid, 'pg_class')),
-    ('options', array_to_string(array(select o from unnest(r.reloptions) as o order by o), ', '))
+    ('options', array_to_string(array(
+      select case r.relkind when 'v' then regexp_replace(o, '=(t|tr|tru|y|ye|yes|on|1)$', '=true') else o end
+      from unnest(r.reloptions) as o order by o), ', '))
   ) as f (property, value)
   where f.value <> '' and (f.property <> 'comment' or r.nspname = 'public')
   union all
   select format('%s %s', r.kind, r.name), f.property, f.value
-  from sessions as r
+  from relations as r
   cross join lateral (values
     ('persistence', case r.relpersistence when 'p' then 'permanent' when 'u' then 'unlogged' else 'temporary' end),
     ('row level security', case when r.relrowsecurity then 'on' else 'off' end),
-    ('force row level security', case when r.relforcerowsecurity then 'on' else 'off' end),
+    ('force row level security', case when r.relforcerowsecurity then 'on' else 'off' end)
+  ) as f (property, value)
+  where r.relkind = 'r'
+  union all
+  select format('%s %s', r.kind, r.name), f.property, f.value
+  from sessions as r
+  cross join lateral (values
     ('replica identity', case r.relreplident when 'd' then 'default' when 'f' then 'full' when 'n' then 'nothing' else 'index' end),
     ('publications', (
       select string_agg(p.pubname, ', ' order by p.pubname)
       from pg_catalog.pg_publication as p
       where p.puballtables or exists (
-        select from pg_catalog.pg_publication_rel as pr where pr.prpubid = p.oid and pr.prrelid = r.oid)
+        select from pg_catalog.pg_publication_rel as pr where pr.prpubid = p.oid and pr.prrelid = r.oid
+      ) or exists (
+        select from pg_catalog.pg_publication_namespace as pn where pn.pnpubid = p.oid and pn.pnnspid = r.relnamespace)
     )),
     ('inherits', (
       select string_agg(i.inhparent::regclass::text, ', ' order by i.inhseqno)
       from pg_catalog.pg_inherits as i where i.inhrelid = r.oid
+    )),
+    ('children', (
+      select string_agg(i.inhrelid::regclass::text, ', ' order by i.inhrelid::regclass::text)
+      from pg_catalog.pg_inherits as i where i.inhparent = r.oid
+    )),
+    ('referenced by', (
+      select string_agg(format('%s (%s)', c.conrelid::regclass, c.conname), ', ' order by c.conrelid::regclass::text, c.conname)
+      from pg_catalog.pg_constraint as c where c.confrelid = r.oid and c.contype = 'f' and c.conrelid <> r.oid
     ))
   ) as f (property, value)
   union all
   select format('column %s.%s', r.name, a.attname), f.property, f.value
   from sessions as r
   join pg_catalog.pg_attribute as a on a.attrelid = r.oid and a.attnum > 0 and not a.attisdropped
+  join pg_catalog.pg_type as t on t.oid = a.atttypid
   left join pg_catalog.pg_attrdef as d on d.adrelid = a.attrelid and d.adnum = a.attnum
   cross join lateral (values
-    ('type', pg_catalog.format_type(a.atttypid, a.atttypmod)),
+    ('type', pg_catalog.format_type(a.atttypid, a.atttypmod)
+      || case when a.attcollation <> t.typcollation then format(' collate %s', a.attcollation::regcollation) else '' end),
     ('nullable', case when a.attnotnull then 'no' else 'yes' end),
     ('default', pg_catalog.pg_get_expr(d.adbin, d.adrelid)),
     ('identity', nullif(a.attidentity::text, '')),
@@ -99,7 +126,11 @@ facts (object, property, value) as (
   join pg_catalog.pg_constraint as c on c.conrelid = r.oid and c.contype in ('p', 'u', 'f', 'c', 'x')
   cross join lateral (values
     ('definition', regexp_replace(pg_catalog.pg_get_constraintdef(c.oid), ' NOT VALID$', '')),
-    ('validated', case when c.convalidated then 'yes' else 'no' end)
+    ('validated', case when c.convalidated then 'yes' else 'no' end),
+    -- DISABLE TRIGGER ALL, as a restore does it, leaves a foreign key that nothing checks, and a cascade that does not run.
+    ('enforced', case when c.contype = 'f' then
+      case when exists (select from pg_catalog.pg_trigger as t where t.tgconstraint = c.oid and t.tgenabled <> 'O') then 'no' else 'yes' end
+    end)
   ) as f (property, value)
   union all
   select format('index %s', c.relname), f.property, f.value
@@ -117,7 +148,7 @@ facts (object, property, value) as (
   cross join lateral (values
     ('command', case p.polcmd when 'r' then 'select' when 'a' then 'insert' when 'w' then 'update' when 'd' then 'delete' else 'all' end),
     ('roles', (
-      select string_agg(case when m = 0 then 'public' else pg_catalog.pg_get_userbyid(m)::text end, ', ' order by m)
+      select string_agg(distinct case when m = 0 then 'public' else pg_catalog.pg_get_userbyid(m)::text end, ', ')
       from unnest(p.polroles) as m
     )),
     ('kind', case when p.polpermissive then 'permissive' else 'restrictive' end),
@@ -143,8 +174,9 @@ facts (object, property, value) as (
   where r.name <> 'public.user_sessions'
   union all
   -- Up to version 15 each column of a view bears its table's name or alias, later only where two tables are read.
+  -- A function or type of a schema with such a name keeps it.
   select format('%s %s', r.kind, r.name), 'definition',
-    trim(regexp_replace(regexp_replace(pg_catalog.pg_get_viewdef(r.oid), '\m(s|user_sessions)\.', '', 'g'), '\s+', ' ', 'g'))
+    trim(regexp_replace(regexp_replace(pg_catalog.pg_get_viewdef(r.oid), '(?<!:)\m(s|user_sessions)\.(?!\w+\()', '', 'g'), '\s+', ' ', 'g'))
   from relations as r
   where r.relkind in ('v', 'm')
   union all
@@ -162,7 +194,9 @@ facts (object, property, value) as (
     ('leakproof', case when p.proleakproof then 'yes' else 'no' end),
     ('parallel', case p.proparallel when 's' then 'safe' when 'r' then 'restricted' else 'unsafe' end),
     ('settings', array_to_string(array(select s from unnest(p.proconfig) as s order by s), ', ')),
-    ('body', md5(trim(regexp_replace(coalesce(p.prosrc, ''), '\s+', ' ', 'g'))))
+    -- A line's end stays one: without it what follows a comment would be part of it.
+    ('body', md5(trim(E' \n' from regexp_replace(
+      regexp_replace(coalesce(p.prosrc, ''), '[ \t\r]+', ' ', 'g'), ' ?\n[ \n]*', E'\n', 'g'))))
   ) as f (property, value)
   union all
   select r.object,
@@ -172,6 +206,42 @@ facts (object, property, value) as (
   cross join lateral pg_catalog.aclexplode(r.acl) as x
   where x.grantee <> r.owner
   group by r.object, x.privilege_type, x.grantee
+  union all
+  -- MAINTAIN came with version 17: a list from an older one can't have it.
+  select r.object, 'owner lacks', string_agg(lower(u.privilege_type), ', ' order by u.privilege_type)
+  from rights as r
+  cross join lateral pg_catalog.aclexplode(r.usual) as u
+  where u.grantee = r.owner and u.privilege_type <> 'MAINTAIN'
+    and not exists (
+      select from pg_catalog.aclexplode(r.acl) as x where x.grantee = r.owner and x.privilege_type = u.privilege_type)
+  group by r.object
+  union all
+  select 'schema sessctl',
+    format('grant default %s on %s to %s', lower(x.privilege_type),
+      case d.defaclobjtype when 'r' then 'tables' when 'f' then 'functions' when 'S' then 'sequences' else 'types' end,
+      case when x.grantee = 0 then 'PUBLIC' else pg_catalog.pg_get_userbyid(x.grantee)::text end),
+    'yes'
+  from private as n
+  join pg_catalog.pg_default_acl as d on d.defaclnamespace = n.oid
+  cross join lateral pg_catalog.aclexplode(d.defaclacl) as x
+  where x.grantee <> d.defaclrole
+  group by d.defaclobjtype, x.privilege_type, x.grantee
+  union all
+  select format('role %s', a.rolname), f.property, f.value
+  from api_roles as a
+  cross join lateral (values
+    ('row level security', case when a.rolsuper or a.rolbypassrls or exists (
+      select from pg_catalog.pg_roles as o
+      where (o.rolsuper or o.rolbypassrls or o.oid in (select relowner from sessions))
+        and pg_catalog.pg_has_role(a.oid, o.oid, 'member')
+    ) then 'bypassed' else 'applies' end),
+    ('rights through', (
+      select string_agg(distinct pg_catalog.pg_get_userbyid(x.grantee)::text, ', ')
+      from rights as r cross join lateral pg_catalog.aclexplode(r.acl) as x
+      where x.grantee not in (0, a.oid) and pg_catalog.pg_has_role(a.oid, x.grantee, 'member')
+    ))
+  ) as f (property, value)
+  where exists (select from sessions)
 )
 select json_build_object(
   'facts', (

@@ -5,3 +5,7 @@ set local datestyle = 'ISO, YMD';
 set local intervalstyle = 'postgres';
 set local timezone = 'UTC';
 set local jit = off;
+set local standard_conforming_strings = on;
+-- Half of the time goes into planning: joins of a few hundred rows need fewer ways to be weighed.
+set local enable_mergejoin = off;
+set local enable_bitmapscan = off;

@@ -34,8 +34,8 @@ impl Found {
     /// The server's.
     pub async fn read(database: &Database) -> Result<Self, Failure> {
         let opening = format!("begin read only; {SETTINGS_SQL}");
-        let found = database.json_after(&opening, FACTS_SQL, &[]).await;
-        let ended = database.run("rollback").await;
+        // All sent at once: one round trip.
+        let (found, ended) = tokio::join!(database.json_after(&opening, FACTS_SQL, &[]), database.run("rollback"));
         let found = found.map_err(|error| error.explain_history("can't look at the schema"))?;
         ended.map_err(|error| crate::database::explain(&error, "can't look at the schema"))?;
         Ok(found)
