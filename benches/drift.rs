@@ -2,7 +2,7 @@
 //! `cargo bench --bench drift`, or of other files: `cargo bench --bench drift -- FILE…` (harmless in the name or not).
 //!
 //! migra is the program that the variable MIGRA names, or the one on PATH; without it its columns stay empty.
-#![allow(missing_docs, clippy::print_stdout, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::print_stderr, clippy::print_stdout, clippy::unwrap_used)]
 
 #[allow(dead_code)]
 #[path = "../tests/common/mod.rs"]

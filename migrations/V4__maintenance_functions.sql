@@ -118,8 +118,9 @@ $$;
 -- One batch of a sweep: ends up to max_rows sessions last seen before the cutoff.
 -- "position": null at first, then what the batch before gave back. skipped: another run is at work.
 -- at_last_seen: a session ended when it was last seen, instead of now.
--- Where few sessions are due, one look at the active ones finds them all. Where many are, slices by user_id keep every
--- batch to max_rows rows, and each active session is looked at once. The idle ones come last, without slices.
+-- Where few sessions are due, one look at the active ones finds them all. Where many are, slices of max_rows active
+-- sessions by user_id, so that each is looked at once: the position is the user to go on with, behind a > the last one
+-- done. The idle ones come last, without slices.
 create or replace function sessctl.end_inactive_batch(
   cutoff timestamptz,
   max_rows integer,
@@ -134,14 +135,16 @@ language plpgsql
 set search_path = ''
 set plan_cache_mode = force_custom_plan
 set enable_seqscan = off
+set enable_indexscan = on
 set jit = off
 as $$
 declare
   wanted constant text := case when "position" = 'idle' then 'idle' else 'active' end;
-  at_start constant boolean := "position" is null or "position" = 'idle';
-  after_user uuid;
-  last_user uuid;
+  from_user uuid;
+  behind_user boolean;
+  users uuid[];
   due tid[];
+  next_position text;
 begin
   perform sessctl.require_all_rows();
   affected := 0;
@@ -151,32 +154,51 @@ begin
     return;
   end if;
 
-  if at_start then
+  if "position" is null or "position" = 'idle' then
+    -- In the order the rows are stored: up to all active ones are visited.
+    perform set_config('enable_indexscan', 'off', true);
     due := array(
       select s.row_id
       from sessctl.session_last_seen as s
       where s.status = wanted and s.last_seen < cutoff
       limit max_rows + 1
     );
+    perform set_config('enable_indexscan', 'on', true);
+    if cardinality(due) > max_rows then
+      next_position := wanted;
+    end if;
   else
-    after_user := "position"::uuid;
+    next_position := 'active';
   end if;
 
-  if not at_start or wanted = 'active' and cardinality(due) > max_rows then
-    select s.user_id into last_user
-    from public.user_sessions as s
-    where s.status = 'active' and (after_user is null or s.user_id > after_user)
-    order by s.user_id
-    offset max_rows - 1
-    limit 1;
-    due := array(
-      select s.row_id
+  if next_position = 'active' then
+    behind_user := starts_with("position", '>');
+    from_user := ltrim("position", '>')::uuid;
+    select array_agg(a.user_id order by a.user_id), array_agg(a.row_id) filter (where a.last_seen < cutoff)
+    into users, due
+    from (
+      select s.user_id, s.row_id, s.last_seen
       from sessctl.session_last_seen as s
-      where s.status = 'active' and s.last_seen < cutoff
-        and (after_user is null or s.user_id > after_user)
-        and (last_user is null or s.user_id <= last_user)
-      limit max_rows + 1
-    );
+      where s.status = 'active'
+        and case when from_user is null then true when behind_user then s.user_id > from_user else s.user_id >= from_user end
+      order by s.user_id
+      limit max_rows
+    ) as a;
+    if users is null or cardinality(users) < max_rows then
+      next_position := null;
+    elsif users[1] < users[max_rows] then
+      -- The last user may have more sessions than fit.
+      next_position := users[max_rows]::text;
+    else
+      -- One user fills the slice: the same again, until none of theirs is due.
+      due := array(
+        select s.row_id
+        from sessctl.session_last_seen as s
+        where s.status = 'active' and s.last_seen < cutoff and s.user_id = users[1]
+        limit max_rows + 1
+      );
+      next_position := case when cardinality(due) > max_rows then users[1]::text else '>' || users[1] end;
+    end if;
   end if;
 
   -- The conditions stand again: a heartbeat may have come between the look and the lock.
@@ -192,17 +214,8 @@ begin
   where s.row_id = any (due[:max_rows]) and s.status = wanted and s.last_seen < cutoff;
   get diagnostics affected = row_count;
 
-  -- One user with more sessions than a batch holds: the same slice again, until it is done.
-  if cardinality(due) > max_rows then
-    return;
-  end if;
-  if last_user is not null then
-    "position" := last_user::text;
-  elsif wanted = 'active' and include_idle then
-    "position" := 'idle';
-  else
-    finished := true;
-  end if;
+  "position" := coalesce(next_position, case when wanted = 'active' and include_idle then 'idle' end);
+  finished := "position" is null;
 end
 $$;
 
@@ -289,10 +302,10 @@ begin
   select s.row_id into to_row
   from sessctl.ended_session as s
   where s.row_id >= from_row and s.row_id < to_row and s.ended_at < cutoff
-  order by s.row_id
   offset max_rows
   limit 1;
-  if not found then
+  -- The rows come as they are stored; should they ever not, the batch is larger, and nothing is left out.
+  if not found or to_row <= from_row then
     to_row := format('(%s,0)', next_page)::tid;
   end if;
   delete from sessctl.ended_session as s
