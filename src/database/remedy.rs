@@ -30,7 +30,7 @@ pub fn explain_connect(error: &Error, target: &Target) -> Failure {
     let failure = Failure::new(format!("{what}: {}", reason(error))).because(details);
     let advice = match error.as_db_error() {
         Some(db) => server_advice(db),
-        None => network_advice(error, &host),
+        None => io_error(error).and_then(|io| network_advice(io, &host)),
     };
     match advice {
         Some(Advice { remedy, passing: true }) => failure.remedy(remedy).passing(),
@@ -160,8 +160,7 @@ fn server_advice(db: &DbError) -> Option<Advice> {
 }
 
 /// What to do about a server that was not reached.
-fn network_advice(error: &Error, host: &str) -> Option<Advice> {
-    let io = io_error(error)?;
+fn network_advice(io: &io::Error, host: &str) -> Option<Advice> {
     let is_direct = host.starts_with("db.") && host.ends_with(".supabase.co");
     let kind = io.kind();
     let unresolved = io.to_string().contains("lookup address information");
@@ -200,4 +199,50 @@ fn io_error(error: &Error) -> Option<&io::Error> {
         cause = error.source();
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DIRECT: &str = "db.abcdefghijklmnopqrst.supabase.co";
+    const POOLER: &str = "aws-0-eu-central-1.pooler.supabase.com";
+
+    fn advice(kind: io::ErrorKind, text: &str, host: &str) -> (String, bool) {
+        let advice = network_advice(&io::Error::new(kind, text), host).unwrap();
+        (advice.remedy.to_owned(), advice.passing)
+    }
+
+    #[test]
+    fn a_direct_host_that_is_not_reached_leads_to_the_session_pooler() {
+        let lookup = "failed to lookup address information: Name or service not known";
+        for (kind, text) in [
+            (io::ErrorKind::Other, lookup),
+            (io::ErrorKind::NetworkUnreachable, "Network is unreachable"),
+            (io::ErrorKind::HostUnreachable, "No route to host"),
+        ] {
+            assert!(
+                advice(kind, text, DIRECT)
+                    .0
+                    .contains("IPv6 address only: use the session pooler's")
+            );
+        }
+        assert_eq!(
+            advice(io::ErrorKind::Other, lookup, POOLER),
+            ("check the host's name".into(), false)
+        );
+        assert!(
+            advice(io::ErrorKind::NetworkUnreachable, "unreachable", "10.0.0.1")
+                .0
+                .contains("no way to this address")
+        );
+    }
+
+    #[test]
+    fn a_refused_connection_and_silence_may_pass() {
+        let (remedy, passing) = advice(io::ErrorKind::ConnectionRefused, "Connection refused", POOLER);
+        assert!(remedy.contains("a paused project") && passing);
+        let (remedy, passing) = advice(io::ErrorKind::TimedOut, "connection timed out", POOLER);
+        assert!(remedy.contains("nobody answered") && passing);
+    }
 }

@@ -167,3 +167,63 @@ delete from sessctl.schema_history where version = 12;
 update sessctl.schema_history set checksum = '1' where version = 3;
 -- name: history ahead
 insert into sessctl.schema_history values (1000, 'from_the_future', '2030-01-01T00:00:00Z', '1');
+-- name: inherited by a child table
+create table public.kid () inherits (public.user_sessions);
+-- name: column collation
+alter table public.user_sessions alter column session_id type text collate "POSIX";
+-- name: unique deferrable
+alter table public.user_sessions drop constraint user_sessions_session_id_key; alter table public.user_sessions add constraint user_sessions_session_id_key unique (session_id) deferrable initially deferred;
+-- name: unique nulls not distinct
+alter table public.user_sessions drop constraint user_sessions_session_id_key; alter table public.user_sessions add constraint user_sessions_session_id_key unique nulls not distinct (session_id);
+-- name: foreign key's triggers disabled
+alter table public.user_sessions disable trigger all; alter table public.user_sessions enable trigger update_user_sessions_updated_at;
+-- name: foreign key's cascade disabled at auth.users
+alter table auth.users disable trigger all;
+-- name: check no inherit
+alter table public.user_sessions drop constraint user_sessions_status_check; alter table public.user_sessions add constraint user_sessions_status_check check (status = any (array['active', 'idle', 'ended', 'timeout'])) no inherit;
+-- name: index include
+drop index public.idx_user_sessions_user_id; create index idx_user_sessions_user_id on public.user_sessions (user_id) include (status);
+-- name: index opclass
+drop index public.idx_user_sessions_status; create index idx_user_sessions_status on public.user_sessions (status text_pattern_ops);
+-- name: function of another language
+create or replace function public.cleanup_old_sessions(days_old integer default 90) returns integer language sql set search_path = '' as 'select sessctl.cleanup(days_old)';
+-- name: private function security definer
+alter function sessctl.cleanup_batch(timestamptz, integer, text) security definer;
+-- name: function made a procedure
+drop function public.end_inactive_sessions(integer); create procedure public.end_inactive_sessions(timeout_minutes integer default 60) language plpgsql set search_path = '' as $$ begin perform sessctl.end_inactive(timeout_minutes); end $$;
+-- name: overload beside calculate_session_duration
+create function public.calculate_session_duration(timestamptz) returns integer language sql as 'select 1';
+-- name: variadic overload
+create function public.cleanup_old_sessions(variadic integer[]) returns integer language sql as 'select 1';
+-- name: code behind a comment by joining two lines
+do $x$ declare d text := pg_get_functiondef('sessctl.end_inactive_batch(timestamptz,integer,text,boolean,boolean)'::regprocedure); n text; begin n := regexp_replace(d, '(-- The last user may have[^\n]*)\n\s*(next_position := )', E'\\1 \\2'); assert n <> d; execute n; end $x$;
+-- name: default privileges in the private schema
+alter default privileges for role postgres in schema sessctl grant execute on functions to anon;
+-- name: view security_barrier
+alter view public.active_sessions_summary set (security_barrier = true);
+-- name: private view with check option
+alter view sessctl.ended_session set (check_option = local);
+-- name: rule on the view
+create rule r as on insert to public.active_sessions_summary do instead nothing;
+-- name: trigger on the view
+create trigger tv instead of insert on public.active_sessions_summary for each row execute function public.update_user_sessions_updated_at_column();
+-- name: view with a function of a schema named s
+create schema s; create function s.now() returns timestamptz language sql stable as 'select ''infinity''::timestamptz'; do $x$ declare d text := pg_get_viewdef('sessctl.session_last_seen'::regclass); begin execute 'create or replace view sessctl.session_last_seen with (security_invoker = true) as ' || replace(d, 'now()', 's.now()'); end $x$;
+-- name: system column right
+grant select (ctid) on public.user_sessions to anon;
+-- name: right taken from the owner
+revoke select, delete on public.user_sessions from postgres;
+-- name: execute taken from the owner
+revoke execute on function sessctl.cleanup(integer, integer) from postgres;
+-- name: usage of the private schema taken from the owner
+revoke all on schema sessctl from postgres;
+-- name: create on the private schema to service_role
+grant create on schema sessctl to service_role;
+-- name: extra table in the private schema
+create table sessctl.stash (id int);
+-- name: trigger always
+alter table public.user_sessions enable always trigger update_user_sessions_updated_at;
+-- name: policy with or true
+alter policy "Users can view their own sessions" on public.user_sessions using ((select auth.uid()) = user_id or true);
+-- name: restrictive policy of another's, for all
+create policy stop on public.user_sessions as restrictive using (false);
