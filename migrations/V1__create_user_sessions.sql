@@ -111,7 +111,13 @@ do $$
 declare
   want record;
 begin
-  drop index if exists public.idx_user_sessions_session_id;
+  if exists (
+    select from pg_catalog.pg_index i
+    where i.indexrelid = pg_catalog.to_regclass('public.idx_user_sessions_session_id')
+      and i.indrelid = 'public.user_sessions'::regclass
+  ) then
+    drop index public.idx_user_sessions_session_id;
+  end if;
   for want in
     select * from (values
       ('idx_user_sessions_user_id', '(user_id)'),

@@ -137,6 +137,7 @@ set plan_cache_mode = force_custom_plan
 set enable_seqscan = off
 set enable_indexscan = on
 set jit = off
+set lock_timeout = '1s'
 as $$
 declare
   wanted constant text := case when "position" = 'idle' then 'idle' else 'active' end;
@@ -201,19 +202,40 @@ begin
     end if;
   end if;
 
-  -- The conditions stand again: a heartbeat may have come between the look and the lock.
-  update sessctl.session_last_seen as s
-  set
-    status = 'timeout',
-    end_reason = 'timeout',
-    ended_at = case when at_last_seen and isfinite(s.last_seen) then s.last_seen else now() end,
-    total_duration_seconds = public.calculate_session_duration(
-      s.started_at,
-      case when at_last_seen and isfinite(s.last_seen) then s.last_seen else now() end
-    )
-  where s.row_id = any (due[:max_rows]) and s.status = wanted and s.last_seen < cutoff;
-  get diagnostics affected = row_count;
+  -- The conditions stand again: a heartbeat may have come between the look and the lock. Who holds a row for long must
+  -- not stop the others: those left unlocked are ended then, and the rest by the next run.
+  due := due[:max_rows];
+  for attempt in 1 .. 2 loop
+    begin
+      update sessctl.session_last_seen as s
+      set
+        status = 'timeout',
+        end_reason = 'timeout',
+        ended_at = case when at_last_seen and isfinite(s.last_seen) then s.last_seen else now() end,
+        total_duration_seconds = public.calculate_session_duration(
+          s.started_at,
+          case when at_last_seen and isfinite(s.last_seen) then s.last_seen else now() end
+        )
+      where s.row_id = any (due) and s.status = wanted and s.last_seen < cutoff;
+      get diagnostics affected = row_count;
+      exit;
+    exception
+      when lock_not_available then
+        due := array(
+          select s.row_id
+          from sessctl.session_last_seen as s
+          where s.row_id = any (due) and s.status = wanted and s.last_seen < cutoff
+          for update skip locked
+        );
+    end;
+  end loop;
 
+  -- The same place again is of use only while something is done there.
+  if affected = 0 and next_position = 'idle' then
+    next_position := null;
+  elsif affected = 0 and next_position = users[1]::text then
+    next_position := '>' || users[1];
+  end if;
   "position" := coalesce(next_position, case when wanted = 'active' and include_idle then 'idle' end);
   finished := "position" is null;
 end
@@ -237,6 +259,7 @@ set search_path = ''
 set plan_cache_mode = force_custom_plan
 set enable_seqscan = off
 set jit = off
+set lock_timeout = '1s'
 set datestyle = 'ISO, YMD'
 set timezone = 'UTC'
 as $$
@@ -282,9 +305,22 @@ begin
     offset max_rows
     limit 1;
     if to_time is distinct from from_time then
-      delete from sessctl.ended_session as s
-      where s.ended_at >= from_time and s.ended_at < coalesce(to_time, cutoff);
-      get diagnostics affected = row_count;
+      begin
+        delete from sessctl.ended_session as s
+        where s.ended_at >= from_time and s.ended_at < coalesce(to_time, cutoff);
+        get diagnostics affected = row_count;
+      exception
+        when lock_not_available then
+          -- Who holds a row for long must not stop the others: it is left for the next run.
+          delete from sessctl.ended_session as s
+          where s.row_id = any (array(
+            select t.row_id
+            from sessctl.ended_session as t
+            where t.ended_at >= from_time and t.ended_at < coalesce(to_time, cutoff)
+            for update skip locked
+          ));
+          get diagnostics affected = row_count;
+      end;
       finished := to_time is null;
       "position" := to_time::text;
       return;
@@ -308,9 +344,21 @@ begin
   if not found or to_row <= from_row then
     to_row := format('(%s,0)', next_page)::tid;
   end if;
-  delete from sessctl.ended_session as s
-  where s.row_id >= from_row and s.row_id < to_row and s.ended_at < cutoff;
-  get diagnostics affected = row_count;
+  begin
+    delete from sessctl.ended_session as s
+    where s.row_id >= from_row and s.row_id < to_row and s.ended_at < cutoff;
+    get diagnostics affected = row_count;
+  exception
+    when lock_not_available then
+      delete from sessctl.ended_session as s
+      where s.row_id = any (array(
+        select t.row_id
+        from sessctl.ended_session as t
+        where t.row_id >= from_row and t.row_id < to_row and t.ended_at < cutoff
+        for update skip locked
+      ));
+      get diagnostics affected = row_count;
+  end;
   finished := next_page >= pages and to_row = format('(%s,0)', next_page)::tid;
   "position" := to_row::text;
 end
@@ -389,14 +437,16 @@ begin
 end
 $$;
 
--- Maintenance is for service_role and the owner.
-revoke all on all functions in schema sessctl from public;
+-- Maintenance is for service_role and the owner, whatever default privileges gave to others.
+revoke all on schema sessctl from public, anon, authenticated, service_role;
+revoke all on all tables in schema sessctl from public, anon, authenticated, service_role;
+revoke all on all functions in schema sessctl from public, anon, authenticated, service_role;
 revoke all on function public.end_inactive_sessions(integer), public.cleanup_old_sessions(integer)
   from public, anon, authenticated, service_role;
 grant execute on function public.end_inactive_sessions(integer), public.cleanup_old_sessions(integer) to service_role;
 grant usage on schema sessctl to service_role;
 grant execute on all functions in schema sessctl to service_role;
 grant select, update on sessctl.session_last_seen to service_role;
-grant select, delete on sessctl.ended_session to service_role;
+grant select, update, delete on sessctl.ended_session to service_role;
 
 notify pgrst, 'reload schema';

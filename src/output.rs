@@ -188,6 +188,11 @@ pub fn visible(text: &str) -> String {
     clean
 }
 
+/// [`visible`], and in one line: a value can't pass for a line of its own.
+pub fn one_line(text: &str) -> String {
+    visible(text).replace('\n', "\\x0a")
+}
+
 /// Marks that reorder what follows them: they hide as well as an escape sequence does.
 fn reorders(character: char) -> bool {
     matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -287,7 +292,7 @@ impl Terminal {
     /// A line on standard error for who watches; silent with --quiet.
     pub fn note(&self, text: &str) {
         if !self.quiet {
-            self.stderr(&paint(self.err_styled, Style::Dim, &visible(text)));
+            self.stderr(&paint(self.err_styled, Style::Dim, &one_line(text)));
         }
     }
 

@@ -231,3 +231,101 @@ fn the_tables_of_a_fresh_migration_are_never_readable_without_row_level_security
         0
     );
 }
+
+/// Objects that whoever may create in public plants, so that a superior's tools run them.
+const TRAPS: &str = "
+    create table public.sprung (name text);
+    grant insert on public.sprung to public;
+    create function public.spring(name text) returns void language sql as 'insert into public.sprung values (name)';
+    create function public.json_build_object(text, integer, text, json) returns json language plpgsql as $$ begin perform public.spring('history'); return pg_catalog.json_build_object($1, $2, $3, $4); end $$;
+    create function public.json_build_object(text, text, text, boolean) returns json language plpgsql as $$ begin perform public.spring('look'); return pg_catalog.json_build_object($1, $2, $3, $4); end $$;
+    create function public.to_json(boolean) returns json language plpgsql as $$ begin perform public.spring('lock'); return pg_catalog.to_json($1); end $$;
+    create function public.to_json(bigint) returns json language plpgsql as $$ begin perform public.spring('count'); return pg_catalog.to_json($1); end $$;
+    create function public.opeq(oid, regclass) returns boolean language plpgsql as $$ begin perform public.spring('operator'); return pg_catalog.oideq($1, $2); end $$;
+    create operator public.= (leftarg = oid, rightarg = regclass, function = public.opeq);
+";
+
+#[test]
+fn functions_and_operators_planted_in_public_are_never_run() {
+    let db = Db::fresh(BOTH_GENERATIONS[0]);
+    db.client().batch_execute(crate::common::ORIGINAL_SCRIPT).unwrap();
+    db.admin().batch_execute(TRAPS).unwrap();
+    for arguments in [
+        &["status"][..],
+        &["migrate", "--dry-run"],
+        &["migrate"],
+        &["verify"],
+        &["summary"],
+        &["end-inactive", "--dry-run"],
+        &["end-inactive"],
+        &["cleanup"],
+        &["doctor"],
+    ] {
+        db.sessctl(arguments).ok();
+        assert_eq!(
+            number(&mut db.client(), "select count(*) from public.sprung"),
+            0,
+            "{arguments:?}"
+        );
+    }
+}
+
+#[test]
+fn a_trigger_whose_function_is_somebody_elses_stops_the_migration() {
+    let db = Db::fresh(BOTH_GENERATIONS[1]);
+    db.client().batch_execute(crate::common::ORIGINAL_SCRIPT).unwrap();
+    let mut attacker = db.api("authenticated", Some(ALICE));
+    attacker
+        .batch_execute(
+            "create function pg_temp.trap() returns trigger language plpgsql as 'begin return new; end';
+             create trigger trap before update on public.user_sessions for each row execute function pg_temp.trap();",
+        )
+        .unwrap();
+    db.sessctl(&["migrate"])
+        .exits(3)
+        .says("belong to somebody else than the table: trap")
+        .says("nothing was changed");
+    drop(attacker);
+    db.client()
+        .batch_execute("drop trigger if exists trap on public.user_sessions")
+        .unwrap();
+    db.sessctl(&["migrate"]).ok();
+}
+
+#[test]
+fn a_row_that_somebody_holds_keeps_nobody_elses_from_being_done() {
+    let db = Db::migrated(BOTH_GENERATIONS[1]);
+    let mut owner = with_users(&db);
+    owner
+        .batch_execute("update public.user_sessions set last_heartbeat_at = now() - interval '2 hours'")
+        .unwrap();
+    let mut alice = db.api("authenticated", Some(ALICE));
+    let mut held = alice.transaction().unwrap();
+    held.batch_execute("update public.user_sessions set activity_count = 1")
+        .unwrap();
+    assert_eq!(
+        db.sessctl(&["end-inactive", "--format", "json"]).ok().json()["ended"],
+        2
+    );
+    held.rollback().unwrap();
+    assert_eq!(
+        db.sessctl(&["end-inactive", "--format", "json"]).ok().json()["ended"],
+        1
+    );
+    owner
+        .batch_execute("update public.user_sessions set ended_at = now() - interval '100 days'")
+        .unwrap();
+    let mut held = alice.transaction().unwrap();
+    held.batch_execute("update public.user_sessions set activity_count = 1")
+        .unwrap();
+    assert_eq!(db.sessctl(&["cleanup", "--format", "json"]).ok().json()["deleted"], 2);
+    held.rollback().unwrap();
+    let mut service = db.api("service_role", None);
+    assert_eq!(
+        service
+            .query_one("select public.cleanup_old_sessions()", &[])
+            .unwrap()
+            .get::<_, i32>(0),
+        1
+    );
+}

@@ -220,7 +220,7 @@ fn an_object_that_must_be_made_anew_and_has_dependents_blocks_with_their_names()
     db.sessctl(&["migrate"])
         .exits(3)
         .says("migration V3__public_functions_and_trigger.sql")
-        .says("view ages depends on function calculate_session_duration")
+        .says("view public.ages depends on function public.calculate_session_duration")
         .says("drop those named");
     client
         .batch_execute("select * from public.ages; drop view public.ages")
@@ -241,7 +241,7 @@ fn a_summary_view_of_other_columns_is_made_anew_and_its_dependents_block() {
         .unwrap();
     db.sessctl(&["migrate"])
         .exits(3)
-        .says("view on_top depends on view active_sessions_summary");
+        .says("view public.on_top depends on view public.active_sessions_summary");
     client.batch_execute("drop view public.on_top").unwrap();
     migrates_in_step(&db);
 }
@@ -320,4 +320,27 @@ fn a_lost_history_is_written_anew_by_migrating_again() {
     let db = Db::migrated(Grants::Open);
     db.client().batch_execute("drop table sessctl.schema_history").unwrap();
     migrates_in_step(&db);
+}
+
+#[test]
+fn names_of_our_indexes_that_something_else_has_are_told_and_left_alone() {
+    let db = pasted(Grants::Closed);
+    let mut client = db.client();
+    client
+        .batch_execute(
+            "drop index public.idx_user_sessions_session_id, public.idx_user_sessions_user_id;
+             create table public.other (user_id int);
+             create unique index idx_user_sessions_session_id on public.other (user_id);
+             create index idx_user_sessions_user_id on public.other (user_id);",
+        )
+        .unwrap();
+    db.sessctl(&["migrate"])
+        .exits(3)
+        .says("taken in schema public by something else: idx_user_sessions_user_id");
+    client
+        .batch_execute("alter index public.idx_user_sessions_user_id rename to other_user_id")
+        .unwrap();
+    migrates_in_step(&db);
+    let others = "select count(*) from pg_indexes where tablename = 'other'";
+    assert_eq!(client.query_one(others, &[]).unwrap().get::<_, i64>(0), 2);
 }

@@ -12,7 +12,7 @@ use super::{Context, verify};
 use crate::config::Target;
 use crate::config::connection_string::SslMode;
 use crate::failure::exit;
-use crate::output::{Page, Report, Rows, Style, count, visible};
+use crate::output::{Page, Report, Rows, Style, count, one_line};
 
 /// A clock that differs by more than this from the server's makes ages hard to read.
 const CLOCK_TOLERANCE: i64 = 5;
@@ -405,7 +405,7 @@ impl Report for Diagnosis {
         for line in &self.lines {
             let (word, style) = words(line.level);
             let label = out.paint(style, &format!("{word:7}"));
-            out.raw(&format!("{label}  {:16}  {}", line.check, visible(&line.message)))?;
+            out.raw(&format!("{label}  {:16}  {}", line.check, one_line(&line.message)))?;
             if let Some(remedy) = &line.remedy {
                 out.raw(&out.paint(Style::Dim, &format!("{:27}→ {remedy}", "")))?;
             }

@@ -91,8 +91,15 @@ select json_build_object(
           or s.last_heartbeat_at not between '2000-01-01' and now() + interval '5 minutes'
           or s.last_activity_at not between '2000-01-01' and now() + interval '5 minutes'
           or s.ended_at not between '2000-01-01' and now() + interval '5 minutes'),
-        'clocks', count(*) filter (where s.status = 'active' and isfinite(s.last_heartbeat_at) and s.updated_at - s.last_heartbeat_at > interval '10 minutes'),
-        'resumed', count(*) filter (where s.status not in ('active', 'idle') and s.last_heartbeat_at > s.ended_at + interval '1 minute' and isfinite(s.last_heartbeat_at))
+        -- Nothing is computed on a time that a client may have put out of bounds.
+        'clocks', count(*) filter (where s.status = 'active' and case
+          when s.last_heartbeat_at between '2000-01-01' and now() + interval '1 day'
+            and s.updated_at between '2000-01-01' and now() + interval '1 day'
+          then s.updated_at > s.last_heartbeat_at + interval '10 minutes' end),
+        'resumed', count(*) filter (where s.status not in ('active', 'idle') and case
+          when s.last_heartbeat_at between '2000-01-01' and now() + interval '1 day'
+            and s.ended_at between '2000-01-01' and now() + interval '1 day'
+          then s.last_heartbeat_at > s.ended_at + interval '1 minute' end)
       )::text, 'UTF8'), 'hex') as x
       from public.user_sessions as s
     $$, false, false, '')::text from '<x>([0-9a-f]*)</x>'), 'hex'), 'UTF8')::json

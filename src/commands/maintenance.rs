@@ -24,7 +24,7 @@ use crate::failure::{Failure, exit};
 use crate::output::{Page, Report, Style, Terminal, count};
 
 /// What a batch's transaction begins with: it never waits long for a row that somebody else holds.
-const OPENING: &str = "begin; set local lock_timeout = '2s'";
+const OPENING: &str = "set local lock_timeout = '2s'";
 
 /// A commit that does not wait for the disk. The last one does, and flushes all before it.
 const COMMIT_UNFLUSHED: &str = "set local synchronous_commit = off; commit";
@@ -375,6 +375,8 @@ impl Run<'_> {
     fn adapt(&mut self, took: Duration) {
         if took > BATCH_TARGET {
             self.shrink(took.as_secs_f64() / BATCH_TARGET.as_secs_f64());
+            // What is slow for another reason than its rows gets no faster by ever smaller batches.
+            self.rows = self.rows.max(self.job.batch_size / 16).min(self.most_rows);
         } else if took < BATCH_TARGET / 2 {
             self.rows = self.rows.saturating_mul(2).min(self.most_rows);
         }

@@ -151,6 +151,8 @@ struct Preflight {
     may_create_in_database: bool,
     may_create_in_public: bool,
     foreign_objects: Vec<ForeignObject>,
+    strange_triggers: Vec<String>,
+    taken_names: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -226,6 +228,23 @@ async fn preflight(database: &Database) -> Result<Vec<String>, Failure> {
             hand_over.join(" ")
         )));
     }
+    if !look.strange_triggers.is_empty() {
+        return Err(Failure::new(format!(
+            "public.user_sessions has triggers whose functions belong to somebody else than the table: {}",
+            look.strange_triggers.join(", ")
+        ))
+        .remedy(
+            "who owns such a function runs code with the rights of whoever maintains the table: drop the triggers, or \
+             hand their functions to the table's owner; nothing was changed",
+        ));
+    }
+    if !look.taken_names.is_empty() {
+        return Err(Failure::new(format!(
+            "names of sessctl's indexes are taken in schema public by something else: {}",
+            look.taken_names.join(", ")
+        ))
+        .remedy("rename those, then run sessctl migrate again; nothing was changed"));
+    }
     let found = Found::read(database).await?;
     let expected = snapshot();
     refuse_other_shape(&expected, found.facts())?;
@@ -282,6 +301,13 @@ fn takes_away(expected: &Facts, found: &Facts) -> Vec<String> {
         {
             let right = right.replacen(" to ", &format!(" on {object} from "), 1);
             lines.push(format!("right {right}"));
+        } else if object.starts_with("constraint ") && difference.property == "definition" && difference.found.is_some()
+        {
+            lines.push(format!(
+                "{object} as it is ({}), and makes it {}",
+                difference.found.unwrap_or_default(),
+                difference.expected.unwrap_or_default()
+            ));
         } else if object == "index idx_user_sessions_session_id" {
             lines.push(format!("{object} (it repeats the one of the UNIQUE constraint)"));
         } else if object.starts_with("index ") && difference.property == "definition" && difference.found.is_some() {

@@ -11,7 +11,7 @@ use tokio_postgres::types::Type;
 use super::Context;
 use crate::database::Database;
 use crate::failure::Failure;
-use crate::output::{Page, Report, Rows, Style, count, visible};
+use crate::output::{Page, Report, Rows, Style, count, one_line};
 
 /// The most sessions of one run. A run is one transaction under the server's statement_timeout (two minutes on the
 /// platform); a backlog drains over several runs.
@@ -148,7 +148,7 @@ impl Install {
     /// Both jobs or none.
     async fn run(&self, database: &Database) -> Result<Installed, Failure> {
         let failed = |error| crate::database::explain(&error, "can't schedule");
-        database.run("begin").await.map_err(failed)?;
+        database.begin().await.map_err(failed)?;
         let jobs = self.jobs();
         for job in &jobs {
             let parameters = [
@@ -156,7 +156,9 @@ impl Install {
                 (&job.schedule, Type::TEXT),
                 (&job.command, Type::TEXT),
             ];
-            let id: Result<i64, _> = database.json(include_str!("schedule_install.sql"), &parameters).await;
+            let id: Result<i64, _> = database
+                .json_within(include_str!("schedule_install.sql"), &parameters)
+                .await;
             if let Err(error) = id {
                 let _ = database.run("rollback").await;
                 return Err(error
@@ -260,7 +262,7 @@ impl Report for Listing {
             out.raw(&format!(
                 "{}  {}{off}",
                 out.paint(Style::Bold, &job.name),
-                visible(&job.schedule)
+                one_line(&job.schedule)
             ))?;
             if job.runs.is_empty() {
                 out.line("  has not run yet")?;
@@ -276,8 +278,8 @@ impl Report for Listing {
                 let status = out.paint(style, &format!("{:9}", run.status));
                 out.raw(&format!(
                     "  {}  {status}  {elapsed:>8}  {}",
-                    visible(started),
-                    visible(&run.outcome())
+                    one_line(started),
+                    one_line(&run.outcome())
                 ))?;
             }
         }

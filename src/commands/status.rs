@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::Context;
 use crate::migrations::{self, History};
-use crate::output::{Page, Report, Rows, Style, visible};
+use crate::output::{Page, Report, Rows, Style, one_line};
 
 /// Show each migration: applied when, pending, or changed since
 #[derive(ClapArgs, Debug)]
@@ -106,9 +106,9 @@ impl Report for Status {
             let when = line.applied_on.as_deref().unwrap_or_default();
             vec![
                 format!("V{}", line.version),
-                visible(&line.name),
+                one_line(&line.name),
                 out.paint(style, word),
-                visible(when.split('.').next().unwrap_or_default()),
+                one_line(when.split('.').next().unwrap_or_default()),
             ]
         });
         let rows: Vec<Vec<String>> = rows.collect();

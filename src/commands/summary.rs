@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Context;
-use crate::output::{Page, Report, Rows, Style, count, visible};
+use crate::output::{Page, Report, Rows, Style, count, one_line};
 
 /// The width of the bar that shows a platform's share.
 const BAR_WIDTH: u64 = 20;
@@ -114,11 +114,11 @@ impl Report for Summary {
         let mut rows: Vec<Vec<String>> = Vec::new();
         for row in &self.platforms {
             let mut cells = vec![
-                visible(&row.platform),
+                one_line(&row.platform),
                 count(row.active_count),
                 minutes(row.avg_session_minutes),
-                visible(&self.ago(row.oldest_session.as_deref())),
-                visible(&self.ago(row.latest_activity.as_deref())),
+                one_line(&self.ago(row.oldest_session.as_deref())),
+                one_line(&self.ago(row.latest_activity.as_deref())),
             ];
             if out.styled() {
                 let filled = row.active_count * BAR_WIDTH / total.max(1);

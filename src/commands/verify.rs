@@ -12,7 +12,7 @@ use super::Context;
 use crate::database::Database;
 use crate::failure::{Failure, exit};
 use crate::migrations::{self, Applied};
-use crate::output::{Page, Report, Rows, Style, visible};
+use crate::output::{Page, Report, Rows, Style, one_line};
 use crate::schema::{Class, Difference, Found, compare, snapshot};
 
 /// Check, without changing anything, that the schema is what the migrations make
@@ -186,7 +186,7 @@ impl Report for Verdict {
         for (label, style, differences) in lists {
             for difference in differences {
                 let label = out.paint(style, &format!("{label:7}"));
-                out.raw(&format!("{label}  {}", visible(&sentence(difference))))?;
+                out.raw(&format!("{label}  {}", one_line(&sentence(difference))))?;
             }
         }
         let (style, line) = if self.is_in_step() {
@@ -294,7 +294,7 @@ impl Report for Verdict {
 
 /// A workflow command as GitHub reads it; what would end it early is encoded.
 fn annotation(level: &str, title: &str, message: &str) -> String {
-    let message = visible(message)
+    let message = one_line(message)
         .replace('%', "%25")
         .replace('\r', "%0D")
         .replace('\n', "%0A");

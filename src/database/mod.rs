@@ -21,6 +21,10 @@ use crate::failure::Failure;
 /// A parameter with its type, so that the server need not be asked for it.
 pub type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
+/// What every transaction begins with. Objects that somebody put into `public` under the names of built-in functions and
+/// operators are out of sight, and times are written in UTC.
+const SAFE_SETTINGS: &str = "set local search_path = pg_catalog, pg_temp; set local timezone = 'UTC'";
+
 /// One connection.
 pub struct Database {
     client: Client,
@@ -110,17 +114,32 @@ impl Database {
         self.client.simple_query(sql).await
     }
 
-    /// The one JSON value that a query gives back, in one round trip.
+    /// The one JSON value that a query gives back, in a transaction of its own and one round trip.
     ///
     /// # Errors
     /// The server's, or the connection's.
     pub async fn json<T: DeserializeOwned>(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<T, QueryError> {
-        let rows = self.client.query_typed(sql, parameters).await?;
-        let text: &str = rows.first().ok_or(QueryError::Empty)?.try_get(0)?;
-        Ok(serde_json::from_str(text)?)
+        let opening = format!("begin; {SAFE_SETTINGS}");
+        let (opened, answer, ended) = tokio::join!(
+            self.run(&opening),
+            self.json_within(sql, parameters),
+            self.run("commit")
+        );
+        opened?;
+        let answer = answer?;
+        ended?;
+        Ok(answer)
     }
 
-    /// [`Self::json`] in a transaction that `opening` begins, both sent at once: one round trip. It stays open.
+    /// Begins a transaction.
+    ///
+    /// # Errors
+    /// The server's, or the connection's.
+    pub async fn begin(&self) -> Result<(), Error> {
+        self.run(&format!("begin; {SAFE_SETTINGS}")).await
+    }
+
+    /// [`Self::json`] in a transaction that begins with `opening`, both sent at once: one round trip. It stays open.
     ///
     /// # Errors
     /// The server's, or the connection's; the first one, where both fail.
@@ -130,9 +149,24 @@ impl Database {
         sql: &str,
         parameters: &[Parameter<'_>],
     ) -> Result<T, QueryError> {
-        let (opened, answer) = tokio::join!(self.run(opening), self.json(sql, parameters));
+        let opening = format!("begin; {SAFE_SETTINGS}; {opening}");
+        let (opened, answer) = tokio::join!(self.run(&opening), self.json_within(sql, parameters));
         opened?;
         answer
+    }
+
+    /// [`Self::json`] in the transaction that is open.
+    ///
+    /// # Errors
+    /// The server's, or the connection's.
+    pub async fn json_within<T: DeserializeOwned>(
+        &self,
+        sql: &str,
+        parameters: &[Parameter<'_>],
+    ) -> Result<T, QueryError> {
+        let rows = self.client.query_typed(sql, parameters).await?;
+        let text: &str = rows.first().ok_or(QueryError::Empty)?.try_get(0)?;
+        Ok(serde_json::from_str(text)?)
     }
 
     /// Says goodbye, so that a pooler sees a clean end.

@@ -5,7 +5,7 @@ select json_build_object(
   'history', case when exists (
     select from pg_catalog.pg_class as c
     join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
-    where n.nspname = 'sessctl' and c.relname = 'schema_history'
+    where n.nspname = 'sessctl' and c.relname = 'schema_history' and c.relkind = 'r'
   ) then
     convert_from(decode(substring(query_to_xml(
       'select encode(convert_to(coalesce(json_agg(h order by h.version), ''[]'')::text, ''UTF8''), ''hex'') as x from sessctl.schema_history as h',

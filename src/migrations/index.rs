@@ -9,7 +9,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
 use super::{POLL, Patience, error, lock, step};
-use crate::database::Database;
+use crate::database::{Database, QueryError};
 use crate::failure::Failure;
 use crate::output::Terminal;
 
@@ -72,7 +72,10 @@ pub async fn build(
             continue;
         }
         match step(database, migration).await {
-            Ok(_) if !look(database, &index).await?.valid => {}
+            Ok(_) if !look(database, &index).await?.valid => {
+                return Err(Failure::new(format!("{label}: index {index} did not come about"))
+                    .remedy("another relation in schema public may have its name: rename that, then run sessctl migrate again"));
+            }
             Ok(applied) => return Ok(applied),
             Err(error) if is_race(&error) => tokio::time::sleep(POLL).await,
             Err(error) => return Err(error::explain(database, migration, &error).await),
@@ -94,13 +97,18 @@ fn is_race(error: &refinery::Error) -> bool {
 
 async fn look(database: &Database, index: &str) -> Result<State, Failure> {
     let state = database.json(STATE_SQL, &[(&index, Type::TEXT)]).await;
-    state.map_err(|error| error.explain(&format!("can't look at index {index}")))
+    state.map_err(|error| cannot_look(error, index))
+}
+
+fn cannot_look(error: QueryError, index: &str) -> Failure {
+    error.explain(&format!("can't look at index {index}"))
 }
 
 /// Drops the index, if it is still invalid and nobody's build once this process has the lock.
 async fn drop_invalid(database: &Database, index: &str, patience: Patience) -> Result<(), Failure> {
     lock(database, patience).await?;
-    let state = look(database, index).await?;
+    let state = database.json_within(STATE_SQL, &[(&index, Type::TEXT)]).await;
+    let state: State = state.map_err(|error| cannot_look(error, index))?;
     let sql = if state.exists && !state.valid && state.builder.is_none() {
         format!("drop index public.{index}; commit")
     } else {

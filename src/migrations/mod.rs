@@ -194,7 +194,7 @@ pub async fn apply(
 /// a concurrent index build elsewhere waits for those.
 async fn lock(database: &Database, patience: Patience) -> Result<(), Failure> {
     let opening = format!(
-        "begin; set local lock_timeout = {}; set local idle_in_transaction_session_timeout = 0",
+        "set local lock_timeout = {}; set local idle_in_transaction_session_timeout = 0",
         patience.lock_timeout.as_millis()
     );
     let deadline = Instant::now() + patience.lock_wait;

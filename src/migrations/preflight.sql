@@ -16,6 +16,30 @@ select json_build_object(
   'may_create_in_database', has_database_privilege(current_database(), 'CREATE'),
   'may_create_in_public', has_schema_privilege('public', 'CREATE'),
   'database', current_database(),
+  -- Triggers that would run, with the rights of who maintains the table, what somebody else may change.
+  'strange_triggers', (
+    select coalesce(json_agg(t.tgname order by t.tgname), '[]')
+    from pg_catalog.pg_trigger as t
+    join pg_catalog.pg_class as c on c.oid = t.tgrelid
+    join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+    join pg_catalog.pg_proc as p on p.oid = t.tgfoid
+    join pg_catalog.pg_roles as r on r.oid = p.proowner
+    where n.nspname = 'public' and c.relname = 'user_sessions' and not t.tgisinternal
+      and (pg_catalog.pg_is_other_temp_schema(p.pronamespace) or p.proowner <> c.relowner and not r.rolsuper)
+  ),
+  -- Names of ours that something else than an index of the table has.
+  'taken_names', (
+    select coalesce(json_agg(c.relname order by c.relname), '[]')
+    from pg_catalog.pg_class as c
+    join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+    left join pg_catalog.pg_index as i on i.indexrelid = c.oid
+    left join pg_catalog.pg_class as t on t.oid = i.indrelid
+    where n.nspname = 'public' and c.relname in (
+      'idx_user_sessions_user_id', 'idx_user_sessions_platform', 'idx_user_sessions_status',
+      'idx_user_sessions_started_at', 'idx_user_sessions_last_activity', 'idx_user_sessions_active',
+      'idx_user_sessions_ended_at'
+    ) and t.relname is distinct from 'user_sessions'
+  ),
   -- Objects of ours that somebody else owns: only the owner may alter them.
   'foreign_objects', (
     select coalesce(json_agg(json_build_object(

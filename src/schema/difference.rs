@@ -1,5 +1,7 @@
 //! The difference between what the schema is and what it should be, and what each difference means.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::Facts;
@@ -81,11 +83,23 @@ pub fn compare(expected: &Facts, found: &Facts) -> Vec<Difference> {
             .or_else(|| there.get("type"))
             .unwrap_or(&present);
         add(object, "present", None, Some(summary));
+        if is_demanded_of_clients(object, there) {
+            add(object, "nullable", None, Some(&missing));
+        }
         for (property, is) in there.iter().filter(|(property, _)| grantee(property).is_some()) {
             add(object, property, None, Some(is));
         }
     }
     differences
+}
+
+/// Whether every client that does not know of this column fails to insert.
+fn is_demanded_of_clients(object: &str, properties: &BTreeMap<String, String>) -> bool {
+    object.starts_with("column ")
+        && properties.get("nullable").is_some_and(|nullable| nullable == "no")
+        && ["default", "identity", "generated"]
+            .iter()
+            .all(|source| !properties.contains_key(*source))
 }
 
 /// The role in `grant RIGHT to ROLE`.
@@ -162,6 +176,7 @@ fn note(object: &str, property: &str, expected: Option<&String>, found: Option<&
         ("function", "security") => Some("runs with its owner's rights"),
         ("index", "valid") => Some("costs every write and serves no read"),
         ("index", "present") if missing => Some("lookups and maintenance get slow"),
+        ("column", "nullable") if expected.is_none() => Some("without a default every client's insert fails"),
         (_, "owner") => Some("the owner may do anything with it"),
         ("constraint", "validated") => Some("old rows may not comply"),
         _ => None,

@@ -57,7 +57,13 @@ facts (object, property, value) as (
   select 'schema sessctl', 'present', 'yes' from private
   union all
   select o.object, 'owner',
-    case when o.owner = (select nspowner from private) and o.owner not in (select oid from api_roles) then 'the owner of schema sessctl' else pg_catalog.pg_get_userbyid(o.owner)::text end
+    case
+      when o.owner = (select nspowner from private) and (
+        pg_catalog.pg_get_userbyid(o.owner) in ('postgres', current_user)
+        or (select r.rolsuper from pg_catalog.pg_roles as r where r.oid = o.owner)
+      ) then 'the owner of schema sessctl'
+      else pg_catalog.pg_get_userbyid(o.owner)::text
+    end
   from owners as o
   union all
   select format('%s %s', r.kind, r.name), f.property, f.value
@@ -248,7 +254,7 @@ select json_build_object(
     select coalesce(json_agg(json_build_array(object, property, value) order by object collate "C", property collate "C"), '[]')
     from facts where value is not null
   ),
-  'history', case when exists (select from relations where name = 'sessctl.schema_history') then
+  'history', case when exists (select from relations where name = 'sessctl.schema_history' and relkind = 'r') then
     -- The table may be absent, and a statement that names it would fail then: it stands in a text, as does its answer.
     convert_from(decode(substring(query_to_xml(
       'select encode(convert_to(coalesce(json_agg(h order by h.version), ''[]'')::text, ''UTF8''), ''hex'') as x from sessctl.schema_history as h',

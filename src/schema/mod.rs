@@ -33,7 +33,7 @@ impl Found {
     /// # Errors
     /// The server's.
     pub async fn read(database: &Database) -> Result<Self, Failure> {
-        let opening = format!("begin read only; {SETTINGS_SQL}");
+        let opening = format!("set transaction read only; {SETTINGS_SQL}");
         // All sent at once: one round trip.
         let (found, ended) = tokio::join!(database.json_after(&opening, FACTS_SQL, &[]), database.run("rollback"));
         let found = found.map_err(|error| error.explain_history("can't look at the schema"))?;

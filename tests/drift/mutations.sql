@@ -227,3 +227,7 @@ alter table public.user_sessions enable always trigger update_user_sessions_upda
 alter policy "Users can view their own sessions" on public.user_sessions using ((select auth.uid()) = user_id or true);
 -- name: restrictive policy of another's, for all
 create policy stop on public.user_sessions as restrictive using (false);
+-- name: everything owned by an outsider
+do $x$ declare o text; begin create role outsider_of_sessions; for o in select format('alter table %I.%I owner to outsider_of_sessions', schemaname, tablename) from pg_tables where schemaname = 'sessctl' or tablename = 'user_sessions' loop execute o; end loop; for o in select format('alter view %I.%I owner to outsider_of_sessions', schemaname, viewname) from pg_views where schemaname = 'sessctl' or viewname = 'active_sessions_summary' loop execute o; end loop; for o in select format('alter routine %s owner to outsider_of_sessions', p.oid::regprocedure) from pg_proc p where pronamespace = 'sessctl'::regnamespace or proname in ('cleanup_old_sessions', 'end_inactive_sessions', 'calculate_session_duration', 'update_user_sessions_updated_at_column') loop execute o; end loop; alter schema sessctl owner to outsider_of_sessions; end $x$;
+-- name: a column that clients do not know of and must write
+alter table public.user_sessions add column must text not null;
