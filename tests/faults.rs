@@ -507,24 +507,6 @@ fn a_deadlock_with_users_being_deleted_is_tried_again() {
 }
 
 #[test]
-fn a_row_that_somebody_holds_is_tried_again() {
-    let (db, proxy) = (seeded(), Proxy::to_the_server());
-    let mut other = db.admin();
-    other
-        .batch_execute("begin; update public.user_sessions set activity_count = 1 where session_id = 'new7'")
-        .unwrap();
-    let child = start(through(&proxy, &db, &SWEEP));
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !proxy.connections().iter().any(|c| c.errors.contains(&"55P03".into())) {
-        assert!(Instant::now() < deadline, "the lock_timeout did not come");
-        thread::sleep(Duration::from_millis(20));
-    }
-    other.batch_execute("rollback").unwrap();
-    let run = end(child).ok();
-    assert_counts(&run, "ended", DUE);
-}
-
-#[test]
 fn a_batch_that_runs_into_statement_timeout_is_halved() {
     let (db, proxy) = (seeded(), Proxy::to_the_server());
     slow_down(&db, 0.0005);

@@ -115,14 +115,15 @@ impl Job<'_> {
     /// The server's or the connection's, where trying again is no use; the message says how far the run got.
     pub async fn run(&self, options: &Options, context: &Context<'_>) -> Result<Outcome> {
         let start = Instant::now();
-        let database = context.connect_to_change(self.command).await?;
+        let mut database = context.connect_to_change(self.command).await?;
         let target = database.target().clone();
+        let cancel = database.canceller();
         let mut stop: StopSignal = Box::pin(interrupted());
         let look = tokio::select! {
-            look = self.look(&database) => look?,
+            look = self.look(&mut database, options.max_retries) => look?,
             stopped = &mut stop => {
                 stopped?;
-                database.canceller().cancel().await;
+                cancel.cancel().await;
                 return Err(Failure::interrupted("stopped before anything was done").into());
             }
         };
@@ -170,11 +171,22 @@ impl Job<'_> {
         Ok(outcome)
     }
 
-    async fn look(&self, database: &Database) -> Result<Look, Failure> {
+    /// The first look; a connection lost meanwhile is made anew.
+    async fn look(&self, database: &mut Database, max_retries: u32) -> Result<Look, Failure> {
         let mut parameters: Vec<Parameter<'_>> = vec![(&self.limit, Type::INT4)];
         parameters.extend(self.extra.iter().cloned());
-        let answer = database.json(self.look, &parameters).await;
-        answer.map_err(|error| error.explain(&format!("{} failed", self.command)))
+        let mut failures = 0;
+        loop {
+            match database.json(self.look, &parameters).await {
+                Ok(look) => return Ok(look),
+                Err(QueryError::Server(error)) if Fault::of(&error) == Fault::Lost && failures < max_retries => {
+                    failures += 1;
+                    tokio::time::sleep(pause(failures)).await;
+                    *database = Database::connect(&database.target().clone(), self.command).await?;
+                }
+                Err(error) => return Err(error.explain(&format!("{} failed", self.command))),
+            }
+        }
     }
 
     async fn count(&self, database: &Database, cutoff: &str) -> Result<u64, Failure> {
