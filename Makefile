@@ -11,6 +11,9 @@ demo: server ## Watch the whole job run on a throwaway local PostgreSQL
 test: test-server ## Run all tests against a real PostgreSQL
 	$(CARGO) test --locked
 
+test-matrix: test-server ## Run all tests on PostgreSQL 15, 16, 17 and 18 (Linux)
+	scripts/test-matrix
+
 lint: ## Check formatting and lints
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --all-targets --locked -- -D warnings
@@ -18,28 +21,16 @@ lint: ## Check formatting and lints
 snapshot: test-server ## Make the schema snapshot anew from the migrations
 	SESSCTL_WRITE_SNAPSHOT=1 $(CARGO) test --locked --test suite snapshot
 
-bench: server ## Measure maintenance against single statements (ARGS='--rows 200000 --only sweep')
+bench: server ## Measure maintenance against single statements (ARGS='--rows 200000')
 	$(CARGO) bench --locked --bench ratios -- $(ARGS)
 
 drift-table: server ## What verify, migra and pg_dump say of each change in tests/drift
 	$(CARGO) bench --locked --bench drift -- $(ARGS)
-
-test-matrix: test-server ## Run all tests on PostgreSQL 15, 16, 17 and 18 (Linux)
-	scripts/test-matrix
 
 server: ## Install a PostgreSQL server if none is found
 	@scripts/install-server
 
-test-bench: server ## Measure maintenance against single statements (ARGS='--rows 200000 --only sweep')
-	$(CARGO) bench --locked --bench ratios -- $(ARGS)
-
-drift-table: server ## What verify, migra and pg_dump say of each change in tests/drift
-	$(CARGO) bench --locked --bench drift -- $(ARGS)
-
-test-matrix: test-server ## Run all tests on PostgreSQL 15, 16, 17 and 18 (Linux)
-	scripts/test-matrix
-
-server: ## Install the server and the extensions that the tests use
+test-server: ## Install the server and the extensions that the tests use
 	@scripts/install-server --for-tests
 
-.PHONY: help demo test lint snapshot bench drift-table test-matrix server test-server
+.PHONY: help demo test test-matrix lint snapshot bench drift-table server test-server
