@@ -7,7 +7,8 @@ use crate::commands::{
     Context, cleanup, demo, doctor, end_inactive, generate, migrate, sandbox, schedule, status, summary, verify,
 };
 use crate::config;
-use crate::output::{Color, Format, Report, Terminal};
+use crate::failure::Failure;
+use crate::output::{Color, Format, Report, Terminal, unsupported};
 
 /// Keeps the user_sessions table of a Supabase project.
 #[derive(Parser)]
@@ -24,6 +25,7 @@ pub struct Cli {
 }
 
 #[derive(Args)]
+#[command(next_help_heading = "Output")]
 struct Global {
     #[command(flatten)]
     connection: config::Args,
@@ -57,6 +59,21 @@ enum Command {
     Man(generate::Man),
 }
 
+impl Command {
+    /// Refuses a format that the command's result does not have, before anything is done.
+    fn check(&self, format: Format) -> Result<(), Failure> {
+        let has_rows = matches!(
+            self,
+            Self::Summary(_) | Self::Verify(_) | Self::Status(_) | Self::Doctor(_)
+        ) || matches!(self, Self::Schedule(schedule) if schedule.is_list());
+        match format {
+            Format::Csv if !has_rows => Err(unsupported("csv")),
+            Format::Github if !matches!(self, Self::Verify(_)) => Err(unsupported("github")),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Cli {
     /// The terminal, or what stands in for it, as the flags want it used.
     pub fn terminal(&self) -> Terminal {
@@ -73,6 +90,7 @@ impl Cli {
     /// # Errors
     /// The command's.
     pub fn run(self, terminal: &Terminal) -> Result<Box<dyn Report>> {
+        self.command.check(terminal.format())?;
         // One thread: whatever waits here waits for the database, and a second one would only cost its start.
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

@@ -386,7 +386,8 @@ impl Terminal {
     }
 }
 
-fn unsupported(format: &str) -> Failure {
+/// The refusal of a format that a result does not have.
+pub fn unsupported(format: &str) -> Failure {
     Failure::usage(format!("this command's result can't be written as {format}"))
         .remedy("use --format table or --format json")
 }

@@ -306,10 +306,10 @@ fn doctor_is_quiet_about_a_healthy_database_and_tells_what_is_wrong() {
     db.admin().batch_execute(&format!("create publication {publication} for table public.user_sessions; alter table public.user_sessions disable row level security")).unwrap();
     db.sessctl(&["doctor"])
         .exits(1)
-        .says("1 sessions are active without a sign of life")
-        .says("1 sessions ended over 90 days ago")
-        .says("1 sessions have times that can't be")
-        .says("2 sessions had a heartbeat after they were ended")
+        .says("1 session active without a sign of life")
+        .says("1 session that ended over 90 days ago")
+        .says("1 session with times that can't be")
+        .says("2 sessions with a heartbeat after they were ended")
         .says("a sweep or cleanup streams an event for each row")
         .says("not in step with this sessctl");
     let db = Db::fresh(Grants::Open);

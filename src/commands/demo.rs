@@ -11,7 +11,7 @@ use super::{Context, interrupted};
 use crate::config::Target;
 use crate::database::Database;
 use crate::failure::{Failure, exit};
-use crate::output::{Color, Report, Style, paint};
+use crate::output::{Color, Report, Style, is_broken_pipe, paint};
 use crate::sandbox::Sandbox;
 
 /// What is shown, in the order a user would type it. The sample data comes after the first.
@@ -37,11 +37,16 @@ impl Args {
     /// No server on this machine, or a step that failed.
     pub async fn run(&self, context: &Context<'_>) -> Result<Box<dyn Report>> {
         tokio::select! {
-            shown = self.show(context) => shown,
+            // First, so that the signals are listened to before initdb, which blocks.
+            biased;
             stopped = interrupted() => {
                 stopped?;
                 Err(Failure::interrupted("stopped; the sandbox is gone with everything in it").into())
             }
+            shown = self.show(context) => match shown {
+                Err(error) if is_broken_pipe(&error) => Ok(Box::new(Done(exit::DONE))),
+                other => other,
+            },
         }
     }
 

@@ -38,7 +38,7 @@ impl Args {
         let found: Findings = answer.map_err(|error| error.explain("doctor failed"))?;
         let skew = found.now.signed_duration_since(before).num_seconds();
         let target = database.target().clone();
-        let in_step = verify::is_in_step(&database).await?;
+        let in_step = verify::is_in_step(&database).await;
         database.close().await;
         let mut lines = Vec::new();
         connection(&found, &target, &mut lines);
@@ -46,10 +46,10 @@ impl Args {
         role(&found, &mut lines);
         rows(&found, &mut lines);
         surroundings(&found, &mut lines);
-        lines.push(if in_step {
-            ok("schema", "in step with this sessctl")
-        } else {
-            problem("schema", "not in step with this sessctl", "run sessctl verify")
+        lines.push(match in_step {
+            Ok(true) => ok("schema", "in step with this sessctl"),
+            Ok(false) => problem("schema", "not in step with this sessctl", "run sessctl verify"),
+            Err(failure) => warning("schema", failure.to_string(), failure.advice().unwrap_or_default()),
         });
         Ok(Box::new(Diagnosis {
             target: target.to_string(),
@@ -272,35 +272,40 @@ fn rows(found: &Findings, lines: &mut Vec<Line>) {
         (
             "silent",
             rows.silent,
-            "sessions are active without a sign of life for over an hour",
+            "sessions active without a sign of life for over an hour",
             "run sessctl end-inactive, and have cron or sessctl schedule run it",
         ),
         (
             "ended long ago",
             rows.over,
-            "sessions ended over 90 days ago",
+            "sessions that ended over 90 days ago",
             "run sessctl cleanup, and have cron or sessctl schedule run it",
         ),
         (
             "impossible times",
             rows.impossible,
-            "sessions have times that can't be",
+            "sessions with times that can't be",
             "let clients write no time of their own; maintenance copes with them",
         ),
         (
             "client clocks",
             rows.clocks,
-            "active sessions were written long after the heartbeat that they tell",
+            "active sessions written long after the heartbeat that they tell",
             "let clients write now() of the server as last_heartbeat_at",
         ),
         (
             "went on",
             rows.resumed,
-            "sessions had a heartbeat after they were ended",
+            "sessions with a heartbeat after they were ended",
             "let clients set status to active and ended_at to null when they come back; a larger --minutes ends fewer of them",
         ),
     ];
     for (check, number, what, remedy) in checks {
+        let what = if number == 1 {
+            what.replacen("sessions", "session", 1)
+        } else {
+            what.to_owned()
+        };
         lines.push(match number {
             0 => ok(check, "none"),
             n => warning(check, format!("{} {what}", count(n)), remedy),

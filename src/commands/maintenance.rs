@@ -558,8 +558,9 @@ impl Outcome {
     fn sentence(&self) -> String {
         let verb = if self.dry_run { self.would } else { self.done };
         let mut text = format!(
-            "{verb} {} sessions {} {} ({}{:.1} s)",
+            "{verb} {} {} {} {} ({}{:.1} s)",
             count(self.tally.rows),
+            if self.tally.rows == 1 { "session" } else { "sessions" },
             self.which,
             self.cutoff(SecondsFormat::Secs),
             match (self.dry_run, self.tally.batches) {

@@ -84,6 +84,13 @@ impl Args {
         let version = history.version();
         let mut pending = history.pending()?;
         if let Some(target) = self.target {
+            let newest = migrations::all().last().map_or(0, Migration::version);
+            if target > newest {
+                return Err(Failure::usage(format!(
+                    "there is no version {target}: this sessctl knows up to {newest}"
+                ))
+                .into());
+            }
             pending.retain(|migration| migration.version() <= target);
         }
         if pending.is_empty() {

@@ -66,11 +66,13 @@ impl Args {
             ..self.shape.options()
         };
         let sandbox = tokio::select! {
-            sandbox = Sandbox::start(&options) => sandbox?,
+            // First, so that the signals are listened to before initdb, which blocks.
+            biased;
             stopped = interrupted() => {
                 stopped?;
                 return Err(Failure::interrupted("stopped while the sandbox was starting").into());
             }
+            sandbox = Sandbox::start(&options) => sandbox?,
         };
         let Some((program, arguments)) = self.command.split_first() else {
             let mut out = io::stdout();

@@ -55,6 +55,11 @@ struct Install {
 }
 
 impl Args {
+    /// Whether the result has rows.
+    pub fn is_list(&self) -> bool {
+        matches!(self.action, Action::List)
+    }
+
     /// Runs the command.
     ///
     /// # Errors
@@ -273,12 +278,17 @@ impl Report for Listing {
                 } else {
                     Style::Good
                 };
-                let started = run.started.as_deref().unwrap_or_default();
+                // Whole seconds; the time is in UTC.
+                let started = run
+                    .started
+                    .as_deref()
+                    .and_then(|time| time.get(..19))
+                    .map_or(String::new(), |t| format!("{t}Z"));
                 let elapsed = run.elapsed_ms.map_or(String::new(), |ms| format!("{ms} ms"));
                 let status = out.paint(style, &format!("{:9}", run.status));
                 out.raw(&format!(
                     "  {}  {status}  {elapsed:>8}  {}",
-                    one_line(started),
+                    one_line(&started),
                     one_line(&run.outcome())
                 ))?;
             }

@@ -75,8 +75,8 @@ impl Args {
             extra: Vec::new(),
             allowed: Vec::new(),
         };
-        // Of a database that never had the table, the pending migrations say it all.
-        if applied.is_empty() && !found.facts().contains_key("table public.user_sessions") {
+        // Of a database that sessctl has never been in, the pending migrations say it all.
+        if applied.is_empty() && !found.facts().contains_key("schema sessctl") {
             return verdict;
         }
         for difference in compare(&snapshot(), found.facts()) {
@@ -196,7 +196,7 @@ impl Report for Verdict {
             )
         } else {
             let remedy = if self.pending.is_empty() {
-                "put back what drifted, or accept it with --allow"
+                "put it back by hand, or have it done: drop table sessctl.schema_history, then sessctl migrate"
             } else {
                 "run sessctl migrate"
             };

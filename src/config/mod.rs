@@ -22,6 +22,7 @@ const VARIABLES: [&str; 2] = ["DATABASE_URL", "SUPABASE_DB_URL"];
 
 /// The flags that say which database, and how to reach it.
 #[derive(ClapArgs, Clone)]
+#[command(next_help_heading = "Connection")]
 pub struct Args {
     /// Connection string, a URL or key=value pairs. It shows in `ps` and in the shell's history: prefer DATABASE_URL
     #[arg(long, global = true, value_name = "URL")]
@@ -82,9 +83,14 @@ fn find(environment: impl Fn(&str) -> Option<String>, file: &Path, terminal: &Te
         // Its error shows the line, which may hold the password.
         Ok(entries) => entries.collect::<Result<_, _>>().map_err(|_| {
             Failure::usage(".env has a line that can't be read")
-                .remedy("each line is NAME=value; put a value with spaces or # into single quotes")
+                .remedy("each line is NAME=value; put a value with spaces, # or $ into single quotes")
         })?,
-        Err(_) => Vec::new(),
+        Err(error) if error.not_found() => Vec::new(),
+        Err(_) => {
+            return Err(Failure::usage(".env is there and can't be read")
+                .remedy("give this user the right to read it, or set DATABASE_URL in the environment")
+                .into());
+        }
     };
     let in_file = |name: &str| {
         let entry = entries.iter().find(|(key, text)| key == name && given(text));

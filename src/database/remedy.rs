@@ -35,6 +35,9 @@ pub fn explain_connect(error: &Error, target: &Target) -> Failure {
     match advice {
         Some(Advice { remedy, passing: true }) => failure.remedy(remedy).passing(),
         Some(Advice { remedy, passing: false }) => failure.remedy(remedy),
+        None if error.to_string().contains("password missing") => {
+            failure.remedy("the server wants a password: put it into the connection string or into PGPASSWORD")
+        }
         None if error.as_db_error().is_none() => failure.passing(),
         None => failure,
     }

@@ -6,7 +6,11 @@ trap '' HUP INT TERM
 "$@" >"$dir/server.log" 2>&1 </dev/null &
 server=$!
 read -r _
-# An immediate stop: what a checkpoint would save is deleted next.
-kill -QUIT "$server" 2>/dev/null
-wait "$server"
+# An immediate stop: what a checkpoint would save is deleted next. A server that has only just begun ignores the signal.
+tries=0
+while kill -0 "$server" 2>/dev/null; do
+  if [ "$tries" -lt 100 ]; then kill -QUIT "$server"; else kill -KILL "$server"; fi
+  tries=$((tries + 1))
+  sleep 0.05
+done 2>/dev/null
 rm -rf "$dir"

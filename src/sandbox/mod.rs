@@ -348,6 +348,7 @@ fn initdb(bindir: &Path, dir: &Path, owner: Option<(u32, u32)>) -> Result<()> {
         .args(["--username", "supabase_admin", "--encoding", "UTF8"])
         .args(["--locale", "C", "--no-sync", "--no-instructions"])
         .args(["--auth-local", "trust", "--auth-host", "scram-sha-256"])
+        .process_group(0)
         .current_dir("/");
     run_as(&mut command, owner);
     let out = command

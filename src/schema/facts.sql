@@ -199,7 +199,7 @@ facts (object, property, value) as (
     ('security', case when p.prosecdef then 'definer' else 'invoker' end),
     ('leakproof', case when p.proleakproof then 'yes' else 'no' end),
     ('parallel', case p.proparallel when 's' then 'safe' when 'r' then 'restricted' else 'unsafe' end),
-    ('settings', array_to_string(array(select s from unnest(p.proconfig) as s order by s), ', ')),
+    ('settings', nullif(array_to_string(array(select s from unnest(p.proconfig) as s order by s), ', '), '')),
     -- A line's end stays one: without it what follows a comment would be part of it.
     ('body', md5(trim(E' \n' from regexp_replace(
       regexp_replace(coalesce(p.prosrc, ''), '[ \t\r]+', ' ', 'g'), ' ?\n[ \n]*', E'\n', 'g'))))
