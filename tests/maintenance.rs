@@ -624,7 +624,7 @@ fn plpgsql_check_finds_nothing_in_any_function() {
     let mut admin = db.admin();
     let available = "select count(*) from pg_available_extensions where name = 'plpgsql_check'";
     if admin.query_one(available, &[]).unwrap().get::<_, i64>(0) == 0 {
-        eprintln!("NOT RUN: plpgsql_check is not installed for this version of the server");
+        crate::common::not_run("plpgsql_check is not installed for this version of the server");
         return;
     }
     admin.batch_execute("create extension plpgsql_check").unwrap();

@@ -16,7 +16,7 @@ fn with_pg_cron() -> Option<Sandbox> {
     let folder = Command::new(extensions).arg("--sharedir").output().ok();
     let folder = folder.map(|out| String::from_utf8(out.stdout).unwrap().trim().to_owned());
     if !folder.is_some_and(|folder| std::path::Path::new(&folder).join("extension/pg_cron.control").exists()) {
-        eprintln!("NOT RUN: pg_cron is not installed for {}", server().bindir().display());
+        crate::common::not_run(&format!("pg_cron is not installed for {}", server().bindir().display()));
         return None;
     }
     Some(

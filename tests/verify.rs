@@ -63,7 +63,7 @@ fn no_harmless_change_is_called_drift() {
 fn a_dumped_and_restored_database_is_in_step() {
     let dump = server().bindir().join("pg_dump");
     if !dump.exists() {
-        eprintln!("NOT RUN: no pg_dump in {}", server().bindir().display());
+        crate::common::not_run(&format!("no pg_dump in {}", server().bindir().display()));
         return;
     }
     for grants in BOTH_GENERATIONS {

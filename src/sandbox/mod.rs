@@ -285,6 +285,7 @@ pub fn find_bindir(given: Option<&Path>) -> Result<PathBuf> {
         .chain(packaged)
         .chain(asked)
         .find(|dir| has_server(dir))
+        .map(|dir| behind_links(&dir).unwrap_or(dir))
         .ok_or_else(|| {
             Failure::new("no PostgreSQL server is installed on this machine (initdb was not found)")
                 .remedy(format!(
@@ -293,6 +294,12 @@ pub fn find_bindir(given: Option<&Path>) -> Result<PathBuf> {
                 ))
                 .into()
         })
+}
+
+/// The folder that a link to `postgres` leads to: the tools of that version are there, and not always linked too.
+fn behind_links(dir: &Path) -> Option<PathBuf> {
+    let real = fs::canonicalize(dir.join("postgres")).ok()?;
+    real.parent().filter(|dir| has_server(dir)).map(Path::to_owned)
 }
 
 fn has_server(dir: &Path) -> bool {

@@ -36,6 +36,15 @@ pub fn server() -> &'static Sandbox {
     })
 }
 
+/// Says aloud what could not run here, and how many there were: past the harness, which hides what passing tests print.
+pub fn not_run(why: &str) {
+    use std::io::Write;
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed) + 1;
+    let line = format!("NOT RUN ({count} so far): {why}\n");
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
+}
+
 pub fn admin(database: &str) -> Client {
     Client::connect(&server().admin(database), NoTls).unwrap()
 }

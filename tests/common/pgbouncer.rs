@@ -40,7 +40,9 @@ impl PgBouncer {
                 .iter()
                 .any(|name| std::env::var_os(name).is_some());
             assert!(!required, "{BINARY} is missing: apt-get install pgbouncer");
-            eprintln!("NOT TESTED: {BINARY} is missing, so nothing ran through a pooler; apt-get install pgbouncer");
+            crate::common::not_run(&format!(
+                "{BINARY} is missing, so nothing ran through a pooler; apt-get install pgbouncer"
+            ));
             return None;
         }
         let dir = tempfile::Builder::new().prefix("sessctl-pgbouncer-").tempdir().unwrap();
