@@ -35,7 +35,7 @@ struct Global {
     /// Write nothing at all on success
     #[arg(long, short, global = true)]
     quiet: bool,
-    /// Show the whole chain of an error, and the server's notices
+    /// Show the whole chain of an error, with its SQLSTATE
     #[arg(long, short, global = true)]
     verbose: bool,
     /// When to use colour

@@ -279,16 +279,6 @@ impl Terminal {
         self.out_styled
     }
 
-    /// Whether nothing may be written on success.
-    pub fn quiet(&self) -> bool {
-        self.quiet
-    }
-
-    /// Whether details are wanted.
-    pub fn verbose(&self) -> bool {
-        self.verbose
-    }
-
     /// A line on standard error for who watches; silent with --quiet.
     pub fn note(&self, text: &str) {
         if !self.quiet {

@@ -140,7 +140,14 @@ impl Job<'_> {
             left: None,
         };
         if options.dry_run {
-            outcome.tally.rows = self.count(&database, &outcome.cutoff).await?;
+            outcome.tally.rows = tokio::select! {
+                rows = self.count(&database, &outcome.cutoff) => rows?,
+                stopped = &mut stop => {
+                    stopped?;
+                    database.canceller().cancel().await;
+                    return Err(Failure::interrupted("stopped while counting; nothing was changed").into());
+                }
+            };
             database.close().await;
         } else if look.due {
             let mut run = Run {
@@ -313,8 +320,15 @@ impl Run<'_> {
                 break End::Interrupted;
             }
             if self.options.max_runtime.is_some_and(|most| start.elapsed() >= *most) {
-                let left = self.job.count(&self.database, cutoff).await?;
-                break End::OutOfTime { left };
+                let cancel = self.database.canceller();
+                tokio::select! {
+                    left = self.job.count(&self.database, cutoff) => break End::OutOfTime { left: left? },
+                    stopped = &mut stop => {
+                        stopped?;
+                        cancel.cancel().await;
+                        break End::Interrupted;
+                    }
+                }
             }
             tokio::select! {
                 () = tokio::time::sleep(*self.options.pause), if !self.options.pause.is_zero() => {}
@@ -378,7 +392,8 @@ impl Run<'_> {
             .run(if last { "commit" } else { COMMIT_UNFLUSHED })
             .await?;
         self.ledger.confirm();
-        if last {
+        // The commit of a transaction that wrote nothing does not flush those before it.
+        if last && batch.transaction.is_some() {
             self.ledger.flush();
         }
         Ok(batch)
