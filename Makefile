@@ -24,6 +24,9 @@ snapshot: test-server ## Make the schema snapshot anew from the migrations
 bench: server ## Measure maintenance against single statements (ARGS='--rows 200000')
 	$(CARGO) bench --locked --bench ratios -- $(ARGS)
 
+soak: server ## Send heartbeats beside sweeps for a minute (ARGS='--seconds 600')
+	$(CARGO) bench --locked --bench soak -- $(ARGS)
+
 drift-table: server ## What verify, migra and pg_dump say of each change in tests/drift
 	$(CARGO) bench --locked --bench drift -- $(ARGS)
 
@@ -33,4 +36,4 @@ server: ## Install a PostgreSQL server if none is found
 test-server: ## Install the server and the extensions that the tests use
 	@scripts/install-server --for-tests
 
-.PHONY: help demo test test-matrix lint snapshot bench drift-table server test-server
+.PHONY: help demo test test-matrix lint snapshot bench soak drift-table server test-server

@@ -23,6 +23,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
+use common::heartbeats::Chance;
 use common::{ORIGINAL_SCRIPT, Run, block_on, sessctl};
 use postgres::{Client, NoTls};
 use sessctl::sandbox::{Grants, Options, Sandbox};
@@ -579,23 +580,23 @@ fn old_transaction(copy: &Copy<'_>) -> Client {
 fn beside<T>(
     copy: &Copy<'_>,
     sessions: &[String],
-    clients: usize,
+    clients: u64,
     every: Duration,
     work: impl FnOnce() -> T,
 ) -> (Vec<f64>, T) {
-    let (over, ready) = (AtomicBool::new(false), Barrier::new(clients + 1));
+    let (over, ready) = (
+        AtomicBool::new(false),
+        Barrier::new(usize::try_from(clients).unwrap() + 1),
+    );
     let url = copy.url();
-    let beat = |seed: usize| {
+    let beat = |seed: u64| {
         let mut client = Client::connect(&url, NoTls).unwrap();
         let sql = "update public.user_sessions set last_heartbeat_at = now() where session_id = $1";
         let statement = client.prepare(sql).unwrap();
-        let (mut chance, mut beats) = (seed, Vec::new());
+        let (mut chance, mut beats) = (Chance::of(seed), Vec::new());
         ready.wait();
         while !over.load(Ordering::Relaxed) {
-            chance = chance
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            let session = &sessions[(chance >> 33) % sessions.len()];
+            let session = &sessions[usize::try_from(chance.below(sessions.len() as u64)).unwrap()];
             let begun = Instant::now();
             client.execute(&statement, &[session]).unwrap();
             let took = begun.elapsed();

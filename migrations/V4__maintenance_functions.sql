@@ -84,19 +84,42 @@ $$;
 -- The planner is told what the caller knows: the parameters are worth a plan of their own, and a look at the whole
 -- table is never right for a batch. jit would compile whatever plan that refusal makes look dear.
 
--- Is there a session to end? Stops at the first.
-create or replace function sessctl.end_inactive_due(cutoff timestamptz, include_idle boolean default false)
-returns boolean
+-- The sessions to end, at most max_rows, in the order they are stored and behind "after" in it.
+-- By the index on the active ones: the cost follows their number, not the size of the table. Only where they are most of
+-- the table, it is read from end to end.
+create or replace function sessctl.end_inactive_due(
+  cutoff timestamptz,
+  max_rows integer,
+  include_idle boolean default false,
+  after tid default '(0,0)'
+)
+returns tid[]
 language plpgsql
 stable
 set search_path = ''
 set plan_cache_mode = force_custom_plan
 set enable_seqscan = off
+set enable_tidscan = off
+set enable_indexscan = off
+set synchronize_seqscans = off
 set jit = off
 as $$
+declare
+  wanted constant text[] := array['active', case when include_idle then 'idle' end];
 begin
-  return exists (select from sessctl.session_last_seen s where s.status = 'active' and s.last_seen < cutoff)
-    or include_idle and exists (select from sessctl.session_last_seen s where s.status = 'idle' and s.last_seen < cutoff);
+  if (
+    select s.most_common_freqs[array_position(s.most_common_vals::text::text[], 'active')] > 0.5
+    from pg_catalog.pg_stats as s
+    where s.schemaname = 'public' and s.tablename = 'user_sessions' and s.attname = 'status'
+  ) then
+    perform set_config('enable_seqscan', 'on', true), set_config('enable_tidscan', 'on', true);
+  end if;
+  return array(
+    select s.row_id
+    from sessctl.session_last_seen as s
+    where s.status = any (wanted) and s.last_seen < cutoff and s.row_id > after
+    limit max_rows
+  );
 end
 $$;
 
@@ -115,96 +138,35 @@ begin
 end
 $$;
 
--- One batch of a sweep: ends up to max_rows sessions last seen before the cutoff.
--- "position": null at first, then what the batch before gave back. skipped: another run is at work.
--- at_last_seen: a session ended when it was last seen, instead of now.
--- Where few sessions are due, one look at the active ones finds them all. Where many are, slices of max_rows active
--- sessions by user_id, so that each is looked at once: the position is the user to go on with, behind a > the last one
--- done. The idle ones come last, without slices.
+-- One batch of a sweep: ends those of the due sessions that are still active (or idle) and unseen since the cutoff.
+-- skipped: another run is at work. at_last_seen: a session ended when it was last seen, instead of now.
 create or replace function sessctl.end_inactive_batch(
   cutoff timestamptz,
-  max_rows integer,
-  inout "position" text default null,
+  due tid[],
   include_idle boolean default false,
   at_last_seen boolean default false,
   out affected integer,
-  out finished boolean,
   out skipped boolean
 )
 language plpgsql
 set search_path = ''
 set plan_cache_mode = force_custom_plan
 set enable_seqscan = off
-set enable_indexscan = on
 set jit = off
 set lock_timeout = '1s'
 as $$
 declare
-  wanted constant text := case when "position" = 'idle' then 'idle' else 'active' end;
-  from_user uuid;
-  behind_user boolean;
-  users uuid[];
-  due tid[];
-  next_position text;
+  wanted constant text[] := array['active', case when include_idle then 'idle' end];
 begin
   perform sessctl.require_all_rows();
   affected := 0;
-  finished := false;
   skipped := not pg_try_advisory_xact_lock(1936028531, 2);
   if skipped then
     return;
   end if;
 
-  if "position" is null or "position" = 'idle' then
-    -- In the order the rows are stored: up to all active ones are visited.
-    perform set_config('enable_indexscan', 'off', true);
-    due := array(
-      select s.row_id
-      from sessctl.session_last_seen as s
-      where s.status = wanted and s.last_seen < cutoff
-      limit max_rows + 1
-    );
-    perform set_config('enable_indexscan', 'on', true);
-    if cardinality(due) > max_rows then
-      next_position := wanted;
-    end if;
-  else
-    next_position := 'active';
-  end if;
-
-  if next_position = 'active' then
-    behind_user := starts_with("position", '>');
-    from_user := ltrim("position", '>')::uuid;
-    select array_agg(a.user_id order by a.user_id), array_agg(a.row_id) filter (where a.last_seen < cutoff)
-    into users, due
-    from (
-      select s.user_id, s.row_id, s.last_seen
-      from sessctl.session_last_seen as s
-      where s.status = 'active'
-        and case when from_user is null then true when behind_user then s.user_id > from_user else s.user_id >= from_user end
-      order by s.user_id
-      limit max_rows
-    ) as a;
-    if users is null or cardinality(users) < max_rows then
-      next_position := null;
-    elsif users[1] < users[max_rows] then
-      -- The last user may have more sessions than fit.
-      next_position := users[max_rows]::text;
-    else
-      -- One user fills the slice: the same again, until none of theirs is due.
-      due := array(
-        select s.row_id
-        from sessctl.session_last_seen as s
-        where s.status = 'active' and s.last_seen < cutoff and s.user_id = users[1]
-        limit max_rows + 1
-      );
-      next_position := case when cardinality(due) > max_rows then users[1]::text else '>' || users[1] end;
-    end if;
-  end if;
-
   -- The conditions stand again: a heartbeat may have come between the look and the lock. Who holds a row for long must
   -- not stop the others: those left unlocked are ended then, and the rest by the next run.
-  due := due[:max_rows];
   for attempt in 1 .. 2 loop
     begin
       update sessctl.session_last_seen as s
@@ -216,28 +178,19 @@ begin
           s.started_at,
           case when at_last_seen and isfinite(s.last_seen) then s.last_seen else now() end
         )
-      where s.row_id = any (due) and s.status = wanted and s.last_seen < cutoff;
+      where s.row_id = any (due) and s.status = any (wanted) and s.last_seen < cutoff;
       get diagnostics affected = row_count;
-      exit;
+      return;
     exception
       when lock_not_available then
         due := array(
           select s.row_id
           from sessctl.session_last_seen as s
-          where s.row_id = any (due) and s.status = wanted and s.last_seen < cutoff
+          where s.row_id = any (due) and s.status = any (wanted) and s.last_seen < cutoff
           for update skip locked
         );
     end;
   end loop;
-
-  -- The same place again is of use only while something is done there.
-  if affected = 0 and next_position = 'idle' then
-    next_position := null;
-  elsif affected = 0 and next_position = users[1]::text then
-    next_position := '>' || users[1];
-  end if;
-  "position" := coalesce(next_position, case when wanted = 'active' and include_idle then 'idle' end);
-  finished := "position" is null;
 end
 $$;
 
@@ -265,6 +218,7 @@ set timezone = 'UTC'
 as $$
 declare
   pages constant bigint := pg_relation_size('public.user_sessions') / current_setting('block_size')::bigint;
+  by_blocks boolean := false;
   rows_a_page double precision;
   from_time timestamptz;
   to_time timestamptz;
@@ -280,31 +234,26 @@ begin
     return;
   end if;
 
-  if "position" is null then
-    if exists (
-      select from pg_catalog.pg_stats as s
-      where s.schemaname = 'public' and s.tablename = 'user_sessions' and s.attname = 'ended_at'
-        and abs(s.correlation) < 0.9
-    ) and (
-      select count(*) from (
-        select from public.user_sessions as s where s.ended_at < cutoff limit pages
-      ) as a_row_a_page
-    ) = pages then
-      "position" := '(0,0)';
-    else
-      "position" := '-infinity';
-    end if;
-  end if;
-
-  if "position" not like '(%' then
-    from_time := "position"::timestamptz;
+  if "position" is null or "position" not like '(%' then
+    from_time := coalesce("position", '-infinity')::timestamptz;
     select s.ended_at into to_time
     from public.user_sessions as s
     where s.ended_at >= from_time and s.ended_at < cutoff
     order by s.ended_at
     offset max_rows
     limit 1;
-    if to_time is distinct from from_time then
+    if "position" is null and to_time is not null and (
+      select abs(s.correlation) < 0.9
+      from pg_catalog.pg_stats as s
+      where s.schemaname = 'public' and s.tablename = 'user_sessions' and s.attname = 'ended_at'
+    ) then
+      by_blocks := pages = (
+        select count(*) from (
+          select from public.user_sessions as s where s.ended_at < cutoff limit pages
+        ) as a_row_a_page
+      );
+    end if;
+    if to_time is distinct from from_time and not by_blocks then
       begin
         delete from sessctl.ended_session as s
         where s.ended_at >= from_time and s.ended_at < coalesce(to_time, cutoff);
@@ -325,6 +274,7 @@ begin
       "position" := to_time::text;
       return;
     end if;
+    -- More than a slice at one moment, or a shuffled heap of which a good part goes.
     "position" := '(0,0)';
   end if;
 
@@ -372,19 +322,21 @@ set search_path = ''
 as $$
 declare
   cutoff constant timestamptz := sessctl.end_inactive_cutoff(minutes);
+  due tid[];
+  after tid := '(0,0)'::tid;
   batch record;
-  next_position text;
   total integer := 0;
 begin
   loop
-    select b.* into batch
-    from sessctl.end_inactive_batch(cutoff, least(10000, max_rows - total), next_position) as b;
-    next_position := batch."position";
+    due := sessctl.end_inactive_due(cutoff, least(10000, max_rows - total), after := after);
+    exit when cardinality(due) = 0;
+    after := due[cardinality(due)];
+    batch := sessctl.end_inactive_batch(cutoff, due);
     total := total + batch.affected;
     if batch.skipped then
       raise notice 'another run is at work';
+      exit;
     end if;
-    exit when batch.skipped or batch.finished or total >= max_rows;
   end loop;
   return total;
 end

@@ -464,10 +464,8 @@ fn a_deadlock_with_users_being_deleted_is_tried_again() {
     // Rows of the first batch, in the order in which it takes them. The other side holds a late one, and deletes the user of
     // an early one once the batch has that. Only a session that has waited for deadlock_timeout looks for a deadlock, so
     // the other's long one makes ours the victim.
-    let sql = "select session_id from (
-        select ctid, session_id from public.user_sessions
-        where status = 'active' and last_heartbeat_at < now() - interval '1 hour' order by user_id limit 60
-      ) as first_batch order by ctid";
+    let sql = "select session_id from public.user_sessions
+        where status = 'active' and last_heartbeat_at < now() - interval '1 hour' order by ctid limit 60";
     let rows = other.query(sql, &[]).unwrap();
     let (early, late): (String, String) = (rows[1].get(0), rows[55].get(0));
     db.admin()

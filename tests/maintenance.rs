@@ -4,7 +4,7 @@ use postgres::Client;
 use postgres::error::SqlState;
 use sessctl::sandbox::Grants;
 
-use crate::common::{BOTH_GENERATIONS, Db};
+use crate::common::{BOTH_GENERATIONS, Db, heartbeats};
 
 const USER: &str = "00000000-0000-4000-8000-000000000001";
 
@@ -649,4 +649,28 @@ fn plpgsql_check_finds_nothing_in_any_function() {
         .map(|row| format!("{}: {}", row.get::<_, String>(0), row.get::<_, String>(1)))
         .collect();
     assert!(lines.is_empty(), "{lines:#?}");
+}
+
+#[test]
+fn heartbeats_beside_sweeps_keep_every_session_that_sends_them_and_each_end_is_counted_once() {
+    let count = heartbeats::beside_sweeps(20_261_124, |steps| steps == 400);
+    assert!(count.seen_ended > 100, "too little went on: {count:?}");
+}
+
+#[test]
+fn a_sweep_goes_on_behind_the_end_of_its_list() {
+    let (db, mut client) = db();
+    let sql = format!(
+        "insert into public.user_sessions (user_id, session_id, platform, last_heartbeat_at)
+         select '{USER}', 'n' || n, 'web', now() - case when n % 2 = 0 then interval '5 hours' else '0' end
+         from generate_series(1, 120003) as n"
+    );
+    client.batch_execute(&sql).unwrap();
+    let run = db.sessctl(&["end-inactive", "--format", "json"]).ok();
+    assert_eq!(run.json()["ended"], 60_001);
+    let left =
+        "select count(*) from public.user_sessions where status = 'active' and substr(session_id, 2)::int % 2 = 0";
+    assert_eq!(client.query_one(left, &[]).unwrap().get::<_, i64>(0), 0);
+    let kept = "select count(*) from public.user_sessions where status = 'active'";
+    assert_eq!(client.query_one(kept, &[]).unwrap().get::<_, i64>(0), 60_002);
 }

@@ -17,7 +17,7 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 90, value_parser = clap::value_parser!(i32).range(1..=36_500))]
     days: i32,
     /// The most rows of one transaction
-    #[arg(long, value_name = "N", default_value_t = 15_000, value_parser = clap::value_parser!(i32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 25_000, value_parser = clap::value_parser!(i32).range(1..=1_000_000))]
     batch_size: i32,
     #[command(flatten)]
     options: Options,
@@ -35,6 +35,7 @@ impl Args {
             would: "would delete",
             which: "that ended before",
             look: include_str!("cleanup_look.sql"),
+            list: None,
             batch: include_str!("cleanup_batch.sql"),
             count: include_str!("cleanup_count.sql"),
             limit: self.days,

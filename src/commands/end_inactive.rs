@@ -8,6 +8,9 @@ use super::Context;
 use super::maintenance::{Job, Options};
 use crate::output::Report;
 
+/// How many sessions are listed at once: each list costs a look at the active ones, and is held in memory.
+const LIST_SIZE: i32 = 50_000;
+
 /// When a session that is ended now is said to have ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum EndedAt {
@@ -54,10 +57,15 @@ impl Args {
             would: "would end",
             which: "last seen before",
             look: include_str!("end_inactive_look.sql"),
+            list: Some(include_str!("end_inactive_list.sql")),
             batch: include_str!("end_inactive_batch.sql"),
             count: include_str!("end_inactive_count.sql"),
             limit: self.minutes,
-            extra: vec![(&self.include_idle, Type::BOOL), (&at_last_seen, Type::BOOL)],
+            extra: vec![
+                (&self.include_idle, Type::BOOL),
+                (&at_last_seen, Type::BOOL),
+                (&LIST_SIZE, Type::INT4),
+            ],
             batch_size: self.batch_size,
         };
         Ok(Box::new(job.run(&self.options, context).await?))

@@ -67,7 +67,10 @@ pub struct Job<'a> {
     pub which: &'static str,
     /// Gives the cutoff and whether anything is due. $1 is `limit`, then `extra`.
     pub look: &'static str,
-    /// Does one batch. $1 cutoff, $2 most rows, $3 position, then `extra`.
+    /// Lists what is due behind what was listed before, where batches take from a list. $1 cutoff, $2 the last one
+    /// listed, then `extra`.
+    pub list: Option<&'static str>,
+    /// Does one batch. $1 cutoff, $2 most rows, $3 the position, or the rows from the list, then `extra`.
     pub batch: &'static str,
     /// Counts what would be done. $1 cutoff, then `extra`.
     pub count: &'static str,
@@ -83,15 +86,65 @@ pub struct Job<'a> {
 struct Look {
     cutoff: String,
     due: bool,
+    #[serde(default)]
+    list: List,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Batch {
     position: Option<String>,
     affected: u64,
+    #[serde(default)]
     finished: bool,
     skipped: bool,
     transaction: Option<String>,
+}
+
+/// Rows that are due, in the order they are stored.
+#[derive(Deserialize)]
+struct List {
+    /// Their places, a space between two.
+    rows: String,
+    /// Nothing is due behind them.
+    complete: bool,
+    /// How much of the text has been done.
+    #[serde(default)]
+    done: usize,
+}
+
+/// Nothing listed yet.
+impl Default for List {
+    fn default() -> Self {
+        Self {
+            rows: "(0,0)".into(),
+            complete: false,
+            done: "(0,0)".len(),
+        }
+    }
+}
+
+impl List {
+    fn is_done(&self) -> bool {
+        self.done >= self.rows.len()
+    }
+
+    fn last(&self) -> &str {
+        self.rows.rsplit(' ').next().unwrap_or_default()
+    }
+
+    /// The next rows, at most so many.
+    fn next(&self, most: i32) -> &str {
+        let rest = &self.rows[self.done..];
+        let most = usize::try_from(most).unwrap_or(1).max(1);
+        rest.match_indices(' ')
+            .nth(most - 1)
+            .map_or(rest, |(end, _)| &rest[..end])
+    }
+
+    /// The next rows have been done; their text is so long.
+    fn advance(&mut self, length: usize) {
+        self.done += length + 1;
+    }
 }
 
 /// What a run did.
@@ -158,6 +211,7 @@ impl Job<'_> {
                 database,
                 ledger: Ledger::default(),
                 position: None,
+                list: look.list,
                 rows: self.batch_size,
                 most_rows: self.batch_size,
                 failures: 0,
@@ -266,6 +320,7 @@ struct Run<'a> {
     database: Database,
     ledger: Ledger,
     position: Option<String>,
+    list: List,
     rows: i32,
     /// The most rows of a batch: as asked for, or what the server's statement_timeout lets pass.
     most_rows: i32,
@@ -377,13 +432,32 @@ impl Run<'_> {
 
     /// One batch, committed.
     async fn batch(&mut self, cutoff: &str) -> Result<Batch, QueryError> {
-        let mut parameters: Vec<Parameter<'_>> = vec![
-            (&cutoff, Type::TEXT),
-            (&self.rows, Type::INT4),
-            (&self.position, Type::TEXT),
-        ];
+        if let Some(sql) = self.job.list
+            && self.list.is_done()
+        {
+            let last = self.list.last();
+            let mut parameters: Vec<Parameter<'_>> = vec![(&cutoff, Type::TEXT), (&last, Type::TEXT)];
+            parameters.extend(self.job.extra.iter().cloned());
+            self.list = self.database.json(sql, &parameters).await?;
+            if self.list.rows.is_empty() {
+                return Ok(Batch {
+                    finished: true,
+                    ..Batch::default()
+                });
+            }
+        }
+        let place = match self.job.list {
+            Some(_) => Some(self.list.next(self.rows)),
+            None => self.position.as_deref(),
+        };
+        let listed = place.map_or(0, str::len);
+        let mut parameters: Vec<Parameter<'_>> =
+            vec![(&cutoff, Type::TEXT), (&self.rows, Type::INT4), (&place, Type::TEXT)];
         parameters.extend(self.job.extra.iter().cloned());
-        let batch: Batch = self.database.json_after(OPENING, self.job.batch, &parameters).await?;
+        let mut batch: Batch = self.database.json_after(OPENING, self.job.batch, &parameters).await?;
+        if self.job.list.is_some() {
+            batch.finished = !batch.skipped && self.list.complete && self.list.done + listed == self.list.rows.len();
+        }
         if let Some(transaction) = &batch.transaction {
             self.ledger.in_doubt = Some((transaction.clone(), batch.affected));
         }
@@ -392,6 +466,7 @@ impl Run<'_> {
             .run(if last { "commit" } else { COMMIT_UNFLUSHED })
             .await?;
         self.ledger.confirm();
+        self.list.advance(listed);
         // The commit of a transaction that wrote nothing does not flush those before it.
         if last && batch.transaction.is_some() {
             self.ledger.flush();
@@ -454,6 +529,7 @@ impl Run<'_> {
                     match self.settle().await {
                         Ok(()) => {
                             self.position = None;
+                            self.list = List::default();
                             return Ok(());
                         }
                         Err(error) => last = error.explain(&self.failed()),

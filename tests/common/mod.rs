@@ -1,6 +1,7 @@
 //! One sandbox for all tests of a process, and a database of its own for each, cloned from a template.
 
 pub mod fake_server;
+pub mod heartbeats;
 pub mod pgbouncer;
 pub mod proxy;
 

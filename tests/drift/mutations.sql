@@ -196,7 +196,7 @@ create function public.calculate_session_duration(timestamptz) returns integer l
 -- name: variadic overload
 create function public.cleanup_old_sessions(variadic integer[]) returns integer language sql as 'select 1';
 -- name: code behind a comment by joining two lines
-do $x$ declare d text := pg_get_functiondef('sessctl.end_inactive_batch(timestamptz,integer,text,boolean,boolean)'::regprocedure); n text; begin n := regexp_replace(d, '(-- The last user may have[^\n]*)\n\s*(next_position := )', E'\\1 \\2'); assert n <> d; execute n; end $x$;
+do $x$ declare d text := pg_get_functiondef('sessctl.cleanup_batch(timestamptz,integer,text)'::regprocedure); n text; begin n := regexp_replace(d, '(-- More than a slice[^\n]*)\n\s*("position" := )', E'\\1 \\2'); assert n <> d; execute n; end $x$;
 -- name: default privileges in the private schema
 alter default privileges for role postgres in schema sessctl grant execute on functions to anon;
 -- name: view security_barrier
