@@ -37,6 +37,9 @@ const SETTINGS: [&str; 5] = [
     "log_checkpoints=off",
 ];
 
+/// Gentle maintenance, where the heartbeats come first.
+const THROTTLE: [&str; 4] = ["--batch-size", "1000", "--pause", "20ms"];
+
 /// How often a process that changes nothing runs.
 const QUICK_RUNS: usize = 21;
 
@@ -487,9 +490,14 @@ impl Lab {
     /// The p99 of heartbeats, four clients with one each 10 ms, on any session that was active at the start.
     fn beats_beside(&self, case: &'static Batches) -> Vec<Row> {
         let sessions = self.active(case.data);
-        let (mut floor, mut ours) = (vec![], vec![]);
+        let (mut alone, mut floor, mut ours, mut gentle) = (vec![], vec![], vec![], vec![]);
         let every = Duration::from_millis(10);
         for _ in 0..self.runs {
+            let copy = self.copy(case.data);
+            alone.push(percentile(
+                &beside(&copy, &sessions, 4, every, || sleep(Duration::from_secs(4))).0,
+                99,
+            ));
             let copy = self.copy(case.data);
             floor.push(percentile(
                 &beside(&copy, &sessions, 4, every, || copy.statement(case.floor)).0,
@@ -500,13 +508,19 @@ impl Lab {
                 &beside(&copy, &sessions, 4, every, || copy.process(case.sessctl)).0,
                 99,
             ));
+            let copy = self.copy(case.data);
+            let throttled = [case.sessctl, &THROTTLE].concat();
+            gentle.push(percentile(
+                &beside(&copy, &sessions, 4, every, || copy.process(&throttled)).0,
+                99,
+            ));
         }
-        vec![ratio(
-            &format!("heartbeat p99 beside {}", case.what),
-            0.5,
-            &floor,
-            &ours,
-        )]
+        eprintln!("heartbeat p99 with nothing beside: {}", time(median(&alone)));
+        let what = format!("heartbeat p99 beside {}", case.what);
+        vec![
+            ratio(&what, 0.5, &floor, &ours),
+            ratio(&format!("  with {}", THROTTLE.join(" ")), 0.5, &floor, &gentle),
+        ]
     }
 
     fn memory(&self) -> Vec<Row> {
