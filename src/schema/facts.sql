@@ -1,4 +1,4 @@
--- What a database has of the schema that the migrations make, as rows of (object, property, value).
+-- What a database has of the schema that the migrations make, as rows of (object, properties).
 -- No parameters. Reads the catalogs alone, whatever the role may do with the objects; the caller sets search_path to ''
 -- and the other settings that names and expressions are printed by, see facts_settings.sql.
 -- What one major version prints in another way than the next is levelled here and nowhere else.
@@ -34,9 +34,9 @@ owners (object, owner) as (
   union all
   select object, proowner from routines
 ),
--- The API's roles that bear rights; authenticator is meant to reach them all.
-api_roles as (
-  select oid, rolname, rolsuper, rolbypassrls from pg_catalog.pg_roles where rolname in ('anon', 'authenticated', 'service_role')
+-- Materialized: it is a view over two tables.
+roles as materialized (
+  select oid, rolname, rolsuper, rolbypassrls from pg_catalog.pg_roles
 ),
 -- Rights as (object, owner, rights, what its kind grants by default): a missing list means the default.
 rights (object, owner, acl, usual) as (
@@ -53,175 +53,151 @@ rights (object, owner, acl, usual) as (
   select 'schema sessctl', n.nspowner, coalesce(n.nspacl, d.acl), d.acl
   from private as n cross join lateral pg_catalog.acldefault('n', n.nspowner) as d (acl)
 ),
-facts (object, property, value) as (
-  select 'schema sessctl', 'present', 'yes' from private
+-- A row is an object and properties of it; the values of one object may come in several rows.
+facts (object, properties) as (
+  select 'schema sessctl', json_build_object('present', 'yes') from private
   union all
-  select o.object, 'owner',
+  select o.object, json_build_object('owner',
     case
       when o.owner = (select nspowner from private) and (
         pg_catalog.pg_get_userbyid(o.owner) in ('postgres', current_user)
-        or (select r.rolsuper from pg_catalog.pg_roles as r where r.oid = o.owner)
+        or (select r.rolsuper from roles as r where r.oid = o.owner)
       ) then 'the owner of schema sessctl'
       else pg_catalog.pg_get_userbyid(o.owner)::text
-    end
+    end)
   from owners as o
   union all
-  select format('%s %s', r.kind, r.name), f.property, f.value
-  from relations as r
-  cross join lateral (values
-    ('comment', (
-      -- obj_description would be planned anew for each row.
+  select format('%s %s', r.kind, r.name), json_build_object(
+    -- obj_description would be planned anew for each row.
+    'comment', case when r.nspname = 'public' then (
       select d.description from pg_catalog.pg_description as d
       where d.objoid = r.oid and d.classoid = 'pg_catalog.pg_class'::regclass and d.objsubid = 0
-    )),
-    ('options', array_to_string(array(
+    ) end,
+    'options', nullif(array_to_string(array(
       select case r.relkind when 'v' then regexp_replace(o, '=(t|tr|tru|y|ye|yes|on|1)$', '=true') else o end
-      from unnest(r.reloptions) as o order by o), ', '))
-  ) as f (property, value)
-  where f.value <> '' and (f.property <> 'comment' or r.nspname = 'public')
-  union all
-  select format('%s %s', r.kind, r.name), f.property, f.value
+      from unnest(r.reloptions) as o order by o), ', '), ''),
+    'persistence', case when r.relkind = 'r' then
+      case r.relpersistence when 'p' then 'permanent' when 'u' then 'unlogged' else 'temporary' end
+    end,
+    'row level security', case when r.relkind = 'r' then case when r.relrowsecurity then 'on' else 'off' end end,
+    'force row level security', case when r.relkind = 'r' then case when r.relforcerowsecurity then 'on' else 'off' end end,
+    -- Up to version 15 each column of a view bears its table's name or alias, later only where two tables are read.
+    -- A function or type of a schema with such a name keeps it.
+    'definition', case when r.relkind in ('v', 'm') then
+      trim(regexp_replace(regexp_replace(pg_catalog.pg_get_viewdef(r.oid), '(?<!:)\m(s|user_sessions)\.(?!\w+\()', '', 'g'), '\s+', ' ', 'g'))
+    end)
   from relations as r
-  cross join lateral (values
-    ('persistence', case r.relpersistence when 'p' then 'permanent' when 'u' then 'unlogged' else 'temporary' end),
-    ('row level security', case when r.relrowsecurity then 'on' else 'off' end),
-    ('force row level security', case when r.relforcerowsecurity then 'on' else 'off' end)
-  ) as f (property, value)
-  where r.relkind = 'r'
   union all
-  select format('%s %s', r.kind, r.name), f.property, f.value
-  from sessions as r
-  cross join lateral (values
-    ('replica identity', case r.relreplident when 'd' then 'default' when 'f' then 'full' when 'n' then 'nothing' else 'index' end),
-    ('publications', (
+  select 'table public.user_sessions', json_build_object(
+    'replica identity', case r.relreplident when 'd' then 'default' when 'f' then 'full' when 'n' then 'nothing' else 'index' end,
+    'publications', (
       select string_agg(p.pubname, ', ' order by p.pubname)
       from pg_catalog.pg_publication as p
       where p.puballtables or exists (
         select from pg_catalog.pg_publication_rel as pr where pr.prpubid = p.oid and pr.prrelid = r.oid
       ) or exists (
         select from pg_catalog.pg_publication_namespace as pn where pn.pnpubid = p.oid and pn.pnnspid = r.relnamespace)
-    )),
-    ('inherits', (
+    ),
+    'inherits', (
       select string_agg(i.inhparent::regclass::text, ', ' order by i.inhseqno)
       from pg_catalog.pg_inherits as i where i.inhrelid = r.oid
-    )),
-    ('children', (
+    ),
+    'children', (
       select string_agg(i.inhrelid::regclass::text, ', ' order by i.inhrelid::regclass::text)
       from pg_catalog.pg_inherits as i where i.inhparent = r.oid
-    )),
-    ('referenced by', (
+    ),
+    'referenced by', (
       select string_agg(format('%s (%s)', c.conrelid::regclass, c.conname), ', ' order by c.conrelid::regclass::text, c.conname)
       from pg_catalog.pg_constraint as c where c.confrelid = r.oid and c.contype = 'f' and c.conrelid <> r.oid
     ))
-  ) as f (property, value)
+  from sessions as r where r.relkind = 'r'
   union all
-  select format('column %s.%s', r.name, a.attname), f.property, f.value
+  select format('column %s.%s', r.name, a.attname), json_build_object(
+    'type', pg_catalog.format_type(a.atttypid, a.atttypmod)
+      || case when a.attcollation <> t.typcollation then format(' collate %s', a.attcollation::regcollation) else '' end,
+    'nullable', case when a.attnotnull then 'no' else 'yes' end,
+    'default', pg_catalog.pg_get_expr(d.adbin, d.adrelid),
+    'identity', nullif(a.attidentity::text, ''),
+    'generated', nullif(a.attgenerated::text, ''),
+    'comment', (
+      select d.description from pg_catalog.pg_description as d
+      where d.objoid = r.oid and d.classoid = 'pg_catalog.pg_class'::regclass and d.objsubid = a.attnum
+    ))
   from sessions as r
   join pg_catalog.pg_attribute as a on a.attrelid = r.oid and a.attnum > 0 and not a.attisdropped
   join pg_catalog.pg_type as t on t.oid = a.atttypid
   left join pg_catalog.pg_attrdef as d on d.adrelid = a.attrelid and d.adnum = a.attnum
-  cross join lateral (values
-    ('type', pg_catalog.format_type(a.atttypid, a.atttypmod)
-      || case when a.attcollation <> t.typcollation then format(' collate %s', a.attcollation::regcollation) else '' end),
-    ('nullable', case when a.attnotnull then 'no' else 'yes' end),
-    ('default', pg_catalog.pg_get_expr(d.adbin, d.adrelid)),
-    ('identity', nullif(a.attidentity::text, '')),
-    ('generated', nullif(a.attgenerated::text, '')),
-    ('comment', (
-      select d.description from pg_catalog.pg_description as d
-      where d.objoid = r.oid and d.classoid = 'pg_catalog.pg_class'::regclass and d.objsubid = a.attnum
-    ))
-  ) as f (property, value)
   union all
   -- From version 18 on a NOT NULL is a constraint too; the column's fact says it on all of them.
-  select format('constraint %s', c.conname), f.property, f.value
-  from sessions as r
-  join pg_catalog.pg_constraint as c on c.conrelid = r.oid and c.contype in ('p', 'u', 'f', 'c', 'x')
-  cross join lateral (values
-    ('definition', regexp_replace(pg_catalog.pg_get_constraintdef(c.oid), ' NOT VALID$', '')),
-    ('validated', case when c.convalidated then 'yes' else 'no' end),
+  select format('constraint %s', c.conname), json_build_object(
+    'definition', regexp_replace(pg_catalog.pg_get_constraintdef(c.oid), ' NOT VALID$', ''),
+    'validated', case when c.convalidated then 'yes' else 'no' end,
     -- DISABLE TRIGGER ALL, as a restore does it, leaves a foreign key that nothing checks, and a cascade that does not run.
-    ('enforced', case when c.contype = 'f' then
+    'enforced', case when c.contype = 'f' then
       case when exists (select from pg_catalog.pg_trigger as t where t.tgconstraint = c.oid and t.tgenabled <> 'O') then 'no' else 'yes' end
     end)
-  ) as f (property, value)
+  from sessions as r
+  join pg_catalog.pg_constraint as c on c.conrelid = r.oid and c.contype in ('p', 'u', 'f', 'c', 'x')
   union all
-  select format('index %s', c.relname), f.property, f.value
+  select format('index %s', c.relname), json_build_object(
+    'definition', pg_catalog.pg_get_indexdef(i.indexrelid),
+    'valid', case when i.indisvalid and i.indisready then 'yes' else 'no' end)
   from sessions as r
   join pg_catalog.pg_index as i on i.indrelid = r.oid
   join pg_catalog.pg_class as c on c.oid = i.indexrelid
-  cross join lateral (values
-    ('definition', pg_catalog.pg_get_indexdef(i.indexrelid)),
-    ('valid', case when i.indisvalid and i.indisready then 'yes' else 'no' end)
-  ) as f (property, value)
   union all
-  select format('policy %s', p.polname), f.property, f.value
-  from sessions as r
-  join pg_catalog.pg_policy as p on p.polrelid = r.oid
-  cross join lateral (values
-    ('command', case p.polcmd when 'r' then 'select' when 'a' then 'insert' when 'w' then 'update' when 'd' then 'delete' else 'all' end),
-    ('roles', (
+  select format('policy %s', p.polname), json_build_object(
+    'command', case p.polcmd when 'r' then 'select' when 'a' then 'insert' when 'w' then 'update' when 'd' then 'delete' else 'all' end,
+    'roles', (
       select string_agg(distinct case when m = 0 then 'public' else pg_catalog.pg_get_userbyid(m)::text end, ', ')
       from unnest(p.polroles) as m
-    )),
-    ('kind', case when p.polpermissive then 'permissive' else 'restrictive' end),
-    ('using', pg_catalog.pg_get_expr(p.polqual, p.polrelid)),
-    ('check', pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid))
-  ) as f (property, value)
-  union all
-  select format('trigger %s', t.tgname), f.property, f.value
+    ),
+    'kind', case when p.polpermissive then 'permissive' else 'restrictive' end,
+    'using', pg_catalog.pg_get_expr(p.polqual, p.polrelid),
+    'check', pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid))
   from sessions as r
-  join pg_catalog.pg_trigger as t on t.tgrelid = r.oid and not t.tgisinternal
-  cross join lateral (values
-    ('definition', pg_catalog.pg_get_triggerdef(t.oid)),
-    ('enabled', case t.tgenabled when 'O' then 'yes' when 'D' then 'no' when 'R' then 'on replicas only' else 'always' end)
-  ) as f (property, value)
+  join pg_catalog.pg_policy as p on p.polrelid = r.oid
   union all
-  select format('rule %s on %s', w.rulename, r.name), 'definition', pg_catalog.pg_get_ruledef(w.oid)
+  select
+    case when r.name = 'public.user_sessions' then format('trigger %s', t.tgname) else format('trigger %s on %s', t.tgname, r.name) end,
+    json_build_object(
+      'definition', pg_catalog.pg_get_triggerdef(t.oid),
+      'enabled', case when r.name = 'public.user_sessions' then
+        case t.tgenabled when 'O' then 'yes' when 'D' then 'no' when 'R' then 'on replicas only' else 'always' end
+      end)
+  from relations as r
+  join pg_catalog.pg_trigger as t on t.tgrelid = r.oid and not t.tgisinternal
+  union all
+  select format('rule %s on %s', w.rulename, r.name), json_build_object('definition', pg_catalog.pg_get_ruledef(w.oid))
   from relations as r
   join pg_catalog.pg_rewrite as w on w.ev_class = r.oid and w.rulename <> '_RETURN'
   union all
-  select format('trigger %s on %s', t.tgname, r.name), 'definition', pg_catalog.pg_get_triggerdef(t.oid)
-  from relations as r
-  join pg_catalog.pg_trigger as t on t.tgrelid = r.oid and not t.tgisinternal
-  where r.name <> 'public.user_sessions'
-  union all
-  -- Up to version 15 each column of a view bears its table's name or alias, later only where two tables are read.
-  -- A function or type of a schema with such a name keeps it.
-  select format('%s %s', r.kind, r.name), 'definition',
-    trim(regexp_replace(regexp_replace(pg_catalog.pg_get_viewdef(r.oid), '(?<!:)\m(s|user_sessions)\.(?!\w+\()', '', 'g'), '\s+', ' ', 'g'))
-  from relations as r
-  where r.relkind in ('v', 'm')
-  union all
-  select p.object, f.property, f.value
-  from routines as p
-  join pg_catalog.pg_language as l on l.oid = p.prolang
-  cross join lateral (values
-    ('kind', case p.prokind when 'f' then 'function' when 'p' then 'procedure' when 'a' then 'aggregate' else 'window' end),
-    ('arguments', pg_catalog.pg_get_function_arguments(p.oid)),
-    ('result', pg_catalog.pg_get_function_result(p.oid)),
-    ('language', l.lanname::text),
-    ('volatility', case p.provolatile when 'i' then 'immutable' when 's' then 'stable' else 'volatile' end),
-    ('on null input', case when p.proisstrict then 'returns null' else 'called' end),
-    ('security', case when p.prosecdef then 'definer' else 'invoker' end),
-    ('leakproof', case when p.proleakproof then 'yes' else 'no' end),
-    ('parallel', case p.proparallel when 's' then 'safe' when 'r' then 'restricted' else 'unsafe' end),
-    ('settings', nullif(array_to_string(array(select s from unnest(p.proconfig) as s order by s), ', '), '')),
+  select p.object, json_build_object(
+    'kind', case p.prokind when 'f' then 'function' when 'p' then 'procedure' when 'a' then 'aggregate' else 'window' end,
+    'arguments', pg_catalog.pg_get_function_arguments(p.oid),
+    'result', pg_catalog.pg_get_function_result(p.oid),
+    'language', (select l.lanname from pg_catalog.pg_language as l where l.oid = p.prolang),
+    'volatility', case p.provolatile when 'i' then 'immutable' when 's' then 'stable' else 'volatile' end,
+    'on null input', case when p.proisstrict then 'returns null' else 'called' end,
+    'security', case when p.prosecdef then 'definer' else 'invoker' end,
+    'leakproof', case when p.proleakproof then 'yes' else 'no' end,
+    'parallel', case p.proparallel when 's' then 'safe' when 'r' then 'restricted' else 'unsafe' end,
+    'settings', nullif(array_to_string(array(select s from unnest(p.proconfig) as s order by s), ', '), ''),
     -- A line's end stays one: without it what follows a comment would be part of it.
     -- (Blanks go altogether: to fold them by a regular expression takes as long as all else here.)
-    ('body', md5(trim(E'\n' from regexp_replace(translate(p.prosrc, E' \t\r', ''), '\n+', E'\n', 'g'))))
-  ) as f (property, value)
+    'body', md5(trim(E'\n' from regexp_replace(translate(p.prosrc, E' \t\r', ''), '\n+', E'\n', 'g'))))
+  from routines as p
   union all
-  select r.object,
+  select r.object, json_build_object(
     format('grant %s to %s', lower(x.privilege_type), case when x.grantee = 0 then 'PUBLIC' else pg_catalog.pg_get_userbyid(x.grantee)::text end),
-    case when bool_or(x.is_grantable) then 'with grant option' else 'yes' end
+    case when bool_or(x.is_grantable) then 'with grant option' else 'yes' end)
   from rights as r
   cross join lateral pg_catalog.aclexplode(r.acl) as x
   where x.grantee <> r.owner
   group by r.object, x.privilege_type, x.grantee
   union all
   -- MAINTAIN came with version 17: a list from an older one can't have it.
-  select r.object, 'owner lacks', string_agg(lower(u.privilege_type), ', ' order by u.privilege_type)
+  select r.object, json_build_object('owner lacks', string_agg(lower(u.privilege_type), ', ' order by u.privilege_type))
   from rights as r
   cross join lateral pg_catalog.aclexplode(r.usual) as u
   where u.grantee = r.owner and u.privilege_type <> 'MAINTAIN'
@@ -229,37 +205,33 @@ facts (object, property, value) as (
       select from pg_catalog.aclexplode(r.acl) as x where x.grantee = r.owner and x.privilege_type = u.privilege_type)
   group by r.object
   union all
-  select 'schema sessctl',
+  select 'schema sessctl', json_build_object(
     format('grant default %s on %s to %s', lower(x.privilege_type),
       case d.defaclobjtype when 'r' then 'tables' when 'f' then 'functions' when 'S' then 'sequences' else 'types' end,
       case when x.grantee = 0 then 'PUBLIC' else pg_catalog.pg_get_userbyid(x.grantee)::text end),
-    'yes'
+    'yes')
   from private as n
   join pg_catalog.pg_default_acl as d on d.defaclnamespace = n.oid
   cross join lateral pg_catalog.aclexplode(d.defaclacl) as x
   where x.grantee <> d.defaclrole
-  group by d.defaclobjtype, x.privilege_type, x.grantee
   union all
-  select format('role %s', a.rolname), f.property, f.value
-  from api_roles as a
-  cross join lateral (values
-    ('row level security', case when a.rolsuper or a.rolbypassrls or exists (
-      select from pg_catalog.pg_roles as o
+  select format('role %s', a.rolname), json_build_object(
+    'row level security', case when a.rolsuper or a.rolbypassrls or exists (
+      select from roles as o
       where (o.rolsuper or o.rolbypassrls or o.oid in (select relowner from sessions))
         and pg_catalog.pg_has_role(a.oid, o.oid, 'member')
-    ) then 'bypassed' else 'applies' end),
-    ('rights through', (
+    ) then 'bypassed' else 'applies' end,
+    'rights through', (
       select string_agg(distinct pg_catalog.pg_get_userbyid(x.grantee)::text, ', ')
       from rights as r cross join lateral pg_catalog.aclexplode(r.acl) as x
       where x.grantee not in (0, a.oid) and pg_catalog.pg_has_role(a.oid, x.grantee, 'member')
     ))
-  ) as f (property, value)
-  where exists (select from sessions)
+  from roles as a
+  where a.rolname in ('anon', 'authenticated', 'service_role') and exists (select from sessions)
 )
 select json_build_object(
   'facts', (
-    select coalesce(json_agg(json_build_array(object, property, value) order by object collate "C", property collate "C"), '[]')
-    from facts where value is not null
+    select coalesce(json_agg(json_build_array(object, properties)), '[]') from facts
   ),
   'history', case when exists (select from relations where name = 'sessctl.schema_history' and relkind = 'r') then
     -- The table may be absent, and a statement that names it would fail then: it stands in a text, as does its answer.

@@ -61,10 +61,11 @@ pub fn snapshot() -> Facts {
 }
 
 fn from_rows<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Facts, D::Error> {
-    let rows = Vec::<(String, String, String)>::deserialize(deserializer)?;
+    let rows = Vec::<(String, BTreeMap<String, Option<String>>)>::deserialize(deserializer)?;
     let mut facts = Facts::new();
-    for (object, property, value) in rows {
-        facts.entry(object).or_default().insert(property, value);
+    for (object, properties) in rows {
+        let present = properties.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        facts.entry(object).or_default().extend(present);
     }
     Ok(facts)
 }

@@ -163,6 +163,8 @@ revoke usage on schema sessctl from service_role;
 grant select on sessctl.schema_history to anon;
 -- name: history row lost
 delete from sessctl.schema_history where version = 12;
+-- name: history checksum gone
+update sessctl.schema_history set checksum = null, applied_on = null where version = 3;
 -- name: history checksum changed
 update sessctl.schema_history set checksum = '1' where version = 3;
 -- name: history ahead
