@@ -11,8 +11,8 @@ demo: server ## Watch the whole job run on a throwaway local PostgreSQL
 test: test-server ## Run all tests against a real PostgreSQL
 	$(CARGO) test --locked
 
-test-matrix: test-server ## Run all tests on PostgreSQL 15, 16, 17 and 18 (Linux)
-	scripts/test-matrix
+test-matrix: test-server ## Run all tests on PostgreSQL 15 to 18, or on some (ARGS='17 /folder/of/binaries')
+	scripts/test-matrix $(ARGS)
 
 lint: ## Check formatting and lints
 	$(CARGO) fmt --all -- --check
@@ -20,6 +20,9 @@ lint: ## Check formatting and lints
 
 snapshot: test-server ## Make the schema snapshot anew from the migrations
 	SESSCTL_WRITE_SNAPSHOT=1 $(CARGO) test --locked --test suite snapshot
+
+picture: test-server ## Make the README's picture of a terminal anew from what the demo prints
+	SESSCTL_WRITE_PICTURE=1 $(CARGO) test --locked --test suite the_picture
 
 bench: server ## Measure maintenance against single statements (ARGS='--rows 200000')
 	$(CARGO) bench --locked --bench ratios -- $(ARGS)
@@ -36,4 +39,4 @@ server: ## Install a PostgreSQL server if none is found
 test-server: ## Install the server and the extensions that the tests use
 	@scripts/install-server --for-tests
 
-.PHONY: help demo test test-matrix lint snapshot bench soak drift-table server test-server
+.PHONY: help demo test test-matrix lint snapshot picture bench soak drift-table server test-server

@@ -108,9 +108,10 @@ declare
   wanted constant text[] := array['active', case when include_idle then 'idle' end];
 begin
   if (
-    select s.most_common_freqs[array_position(s.most_common_vals::text::text[], 'active')] > 0.5
-    from pg_catalog.pg_stats as s
-    where s.schemaname = 'public' and s.tablename = 'user_sessions' and s.attname = 'status'
+    select i.reltuples > t.reltuples / 2
+    from pg_catalog.pg_class as t
+    cross join pg_catalog.pg_class as i
+    where t.oid = to_regclass('public.user_sessions') and i.oid = to_regclass('public.idx_user_sessions_active')
   ) then
     perform set_config('enable_seqscan', 'on', true), set_config('enable_tidscan', 'on', true);
   end if;

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use sessctl::sandbox::Grants;
 
-use crate::common::{Db, Run, server, sessctl};
+use crate::common::{Db, Run, not_run, server, sessctl};
 
 const SECRET: &str = "s3cr3t-Wörd";
 
@@ -254,10 +254,31 @@ fn completions_and_the_manual_are_made_from_the_command_line() {
             .ok()
             .says("end-inactive");
     }
-    let bash = Run::of(sessctl().args(["completions", "bash"])).ok().stdout;
-    let script = format!("{bash}\ncomplete -p sessctl");
-    let loaded = Run::of(Command::new("bash").args(["--norc", "-c", &script])).ok();
-    assert!(loaded.stdout.contains("-F _sessctl"), "{}", loaded.stdout);
+    let shells: [(&str, &[&str], &str, &str); 3] = [
+        ("bash", &["--norc", "-c"], "complete -p sessctl", "-F _sessctl"),
+        ("zsh", &["-f", "-c"], "print $_comps[sessctl]", "_sessctl"),
+        (
+            "fish",
+            &["--no-config", "-c"],
+            "complete -C 'sessctl end-in'",
+            "end-inactive",
+        ),
+    ];
+    for (shell, options, question, answer) in shells {
+        if Command::new(shell).arg("--version").output().is_err() {
+            not_run(&format!("the completions in a real {shell}, which is not installed"));
+            continue;
+        }
+        let completions = Run::of(sessctl().args(["completions", shell])).ok().stdout;
+        let before = if shell == "zsh" {
+            "autoload -U compinit; compinit -u -D"
+        } else {
+            ""
+        };
+        let script = format!("{before}\n{completions}\n{question}");
+        let loaded = Run::of(Command::new(shell).args(options).arg(script)).ok();
+        assert!(loaded.stdout.contains(answer), "{shell}: {loaded:?}");
+    }
     let man = Run::of(sessctl().arg("man")).ok().stdout;
     assert!(man.starts_with(".ie") && man.contains("end\\-inactive") && man.contains("\\-\\-max\\-runtime"));
 }

@@ -11,7 +11,7 @@ use sessctl::sandbox::{Grants, Options, Sandbox};
 use crate::common::{Db, Run, block_on, server, sessctl};
 
 /// A server with pg_cron, or none where its package is not installed for this major version.
-fn with_pg_cron() -> Option<Sandbox> {
+pub fn with_pg_cron() -> Option<Sandbox> {
     let extensions = server().bindir().join("pg_config");
     let folder = Command::new(extensions).arg("--sharedir").output().ok();
     let folder = folder.map(|out| String::from_utf8(out.stdout).unwrap().trim().to_owned());
@@ -73,6 +73,10 @@ fn a_job_fires_ends_a_session_and_is_listed_with_its_rows() {
     );
     let jobs: Value = run(&sandbox, &["schedule", "list", "--format", "json"]).ok().json();
     assert_eq!(jobs["jobs"].as_array().unwrap().len(), 2);
+    run(&sandbox, &["schedule", "list", "--format", "csv"])
+        .ok()
+        .says("job,schedule,command,active,started,elapsed_ms,status,rows,message")
+        .says("sessctl-cleanup,17 3 * * *,");
     run(&sandbox, &["schedule", "install", "--cleanup", "whenever"])
         .exits(3)
         .says("nothing was changed");
@@ -106,7 +110,7 @@ fn a_job_fires_ends_a_session_and_is_listed_with_its_rows() {
         .unwrap();
     run(&sandbox, &["doctor"])
         .exits(1)
-        .says("sessctl-cleanup failed 1 times in the last day: ERROR: out of luck");
+        .says("sessctl-cleanup failed once in the last day: ERROR: out of luck");
 
     run(&sandbox, &["schedule", "remove"])
         .ok()

@@ -10,6 +10,7 @@ mod maintenance;
 mod migrate;
 mod pooler;
 mod program;
+mod readme;
 mod sandbox;
 mod schedule;
 mod snapshot;

@@ -15,12 +15,13 @@ use crate::output::{Color, Report, Style, is_broken_pipe, paint};
 use crate::sandbox::Sandbox;
 
 /// What is shown, in the order a user would type it. The sample data comes after the first.
-const STEPS: [&[&str]; 5] = [
+const STEPS: [&[&str]; 6] = [
     &["migrate"],
     &["summary"],
     &["end-inactive", "--minutes", "60"],
     &["cleanup", "--days", "90"],
     &["summary"],
+    &["verify"],
 ];
 
 /// Watch the whole job run on a throwaway local PostgreSQL

@@ -365,10 +365,11 @@ fn surroundings(found: &Findings, lines: &mut Vec<Line>) {
 fn schedule(jobs: &[Job]) -> Line {
     if let Some(job) = jobs.iter().find(|job| job.failed_lately > 0) {
         let error = job.last_error.as_deref().unwrap_or("no message");
-        let text = format!(
-            "{} failed {} times in the last day: {error}",
-            job.name, job.failed_lately
-        );
+        let times = match job.failed_lately {
+            1 => "once".to_owned(),
+            n => format!("{n} times"),
+        };
+        let text = format!("{} failed {times} in the last day: {error}", job.name);
         return problem("schedule", text, "run sessctl schedule list");
     }
     if let Some(job) = jobs.iter().find(|job| !job.active) {

@@ -475,18 +475,15 @@ impl Run<'_> {
     }
 
     fn adapt(&mut self, took: Duration) {
-        if took > BATCH_TARGET {
-            self.shrink(took.as_secs_f64() / BATCH_TARGET.as_secs_f64());
-            // What is slow for another reason than its rows gets no faster by ever smaller batches.
-            self.rows = self.rows.max(self.job.batch_size / 16).min(self.most_rows);
-        } else if took < BATCH_TARGET / 2 {
-            self.rows = self.rows.saturating_mul(2).min(self.most_rows);
-        }
+        // At most doubled: a quick batch may have had little to do.
+        self.scale((BATCH_TARGET.as_secs_f64() / took.as_secs_f64()).min(2.0));
+        // What is slow for another reason than its rows gets no faster by ever smaller batches.
+        self.rows = self.rows.max(self.job.batch_size / 16).min(self.most_rows);
     }
 
     #[allow(clippy::cast_possible_truncation)]
-    fn shrink(&mut self, by: f64) {
-        self.rows = ((f64::from(self.rows) / by) as i32).max(1);
+    fn scale(&mut self, factor: f64) {
+        self.rows = ((f64::from(self.rows) * factor) as i32).max(1);
     }
 
     /// Puts the run back on its feet after a failed batch, or says why that is no use.
@@ -507,7 +504,7 @@ impl Run<'_> {
             return Err(self.give_up(explain(&error, &self.failed())));
         }
         if fault == Fault::TooSlow {
-            self.shrink(2.0);
+            self.scale(0.5);
             self.most_rows = self.rows;
         } else {
             tokio::time::sleep(pause(self.failures)).await;

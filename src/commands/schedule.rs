@@ -303,17 +303,31 @@ impl Report for Listing {
     fn csv(&self) -> Option<Rows> {
         let mut rows = Vec::new();
         for job in &self.jobs {
-            for run in &job.runs {
-                rows.push(vec![
-                    job.name.clone(),
+            let of_job = [&job.name, &job.schedule, &job.command, &job.active.to_string()].map(String::clone);
+            // A job that has not run yet has a line too.
+            let none = job.runs.is_empty().then(|| vec![String::new(); 5]);
+            let runs = job.runs.iter().map(|run| {
+                vec![
                     run.started.clone().unwrap_or_default(),
                     run.elapsed_ms.map_or(String::new(), |ms| ms.to_string()),
                     run.status.clone(),
                     run.rows.map_or(String::new(), |rows| rows.to_string()),
                     run.message.clone().unwrap_or_default(),
-                ]);
-            }
+                ]
+            });
+            rows.extend(runs.chain(none).map(|run| [of_job.to_vec(), run].concat()));
         }
-        Some((vec!["job", "started", "elapsed_ms", "status", "rows", "message"], rows))
+        let header = vec![
+            "job",
+            "schedule",
+            "command",
+            "active",
+            "started",
+            "elapsed_ms",
+            "status",
+            "rows",
+            "message",
+        ];
+        Some((header, rows))
     }
 }

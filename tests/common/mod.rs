@@ -102,7 +102,12 @@ impl Run {
 
 /// The program, with nothing in its environment that could change what it does.
 pub fn sessctl() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sessctl"));
+    clean(env!("CARGO_BIN_EXE_sessctl"))
+}
+
+/// Any program in such an environment.
+pub fn clean(program: &str) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         let known = name.to_string_lossy().into_owned();
         if known.starts_with("PG") || known.ends_with("_URL") || known.ends_with("_COLOR") {

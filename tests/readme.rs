@@ -1,0 +1,261 @@
+//! The README can't lie: its picture is what the demo prints, its blocks run, its links lead somewhere.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::Path;
+
+use postgres::{Client, NoTls};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+use sessctl::sandbox::{Options, Sandbox};
+
+use crate::common::{Run, block_on, clean, not_run, sessctl};
+use crate::schedule::with_pg_cron;
+
+const README: &str = include_str!("../README.md");
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// A fenced block: its language and its text.
+fn blocks() -> Vec<(&'static str, &'static str)> {
+    let mut parts = README.split("```");
+    parts.next();
+    let fenced = parts.step_by(2);
+    fenced.map(|block| block.split_once('\n').unwrap()).collect()
+}
+
+/// What does not change from run to run: each number, time or port is a #.
+fn lasting(text: &str) -> String {
+    let mut lasting = String::new();
+    for character in text.chars() {
+        match character {
+            '0'..='9' if lasting.ends_with('#') => {}
+            '0'..='9' => lasting.push('#'),
+            other => lasting.push(other),
+        }
+    }
+    lasting
+}
+
+#[test]
+fn the_picture_is_what_the_demo_prints() {
+    let program = env!("CARGO_BIN_EXE_sessctl");
+    // Both streams in the order in which a terminal shows them.
+    let script = format!("'{program}' demo --color always 2>&1");
+    let run = Run::of(clean("sh").args(["-c", &script])).ok();
+    let shown = run.stdout.split("\nFor your own database").next().unwrap();
+    let picture = anstyle_svg::Term::new().render_svg(shown);
+    let file = Path::new(ROOT).join(".github/terminal.svg");
+    if std::env::var_os("SESSCTL_WRITE_PICTURE").is_some() {
+        fs::write(&file, &picture).unwrap();
+    }
+    let kept = fs::read_to_string(&file).unwrap();
+    assert!(
+        lasting(&kept) == lasting(&picture),
+        ".github/terminal.svg is stale: run make picture"
+    );
+    assert!(README.contains("](.github/terminal.svg)"));
+}
+
+/// A project with the schema, the demo's sessions, pg_cron where it is installed, and a certificate of a CA of ours.
+struct Project {
+    sandbox: Sandbox,
+    has_pg_cron: bool,
+    folder: tempfile::TempDir,
+}
+
+impl Project {
+    fn start() -> Self {
+        let cron = with_pg_cron();
+        let has_pg_cron = cron.is_some();
+        let sandbox = cron.unwrap_or_else(|| block_on(Sandbox::start(&Options::default())).unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let key = KeyPair::generate().unwrap();
+        let mut certificate = CertificateParams::new(vec!["localhost".into()]).unwrap();
+        certificate.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let pem = certificate.self_signed(&key).unwrap().pem();
+        let owner = fs::metadata(sandbox.dir()).unwrap();
+        for (name, content) in [("server.crt", &pem), ("server.key", &key.serialize_pem())] {
+            let file = sandbox.dir().join("data").join(name);
+            fs::write(&file, content).unwrap();
+            fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();
+            chown(&file, Some(owner.uid()), Some(owner.gid())).unwrap();
+        }
+        fs::write(folder.path().join("prod-ca-2021.crt"), pem).unwrap();
+        let project = Self {
+            sandbox,
+            has_pg_cron,
+            folder,
+        };
+        for sql in ["alter system set ssl = on", "select pg_reload_conf()"] {
+            project.admin().batch_execute(sql).unwrap();
+        }
+        project.anew();
+        project
+    }
+
+    fn url(&self) -> String {
+        format!(
+            "postgresql://postgres:postgres@localhost:{}/postgres",
+            self.sandbox.port()
+        )
+    }
+
+    fn admin(&self) -> Client {
+        Client::connect(&self.sandbox.admin("postgres"), NoTls).unwrap()
+    }
+
+    /// Migrated, with the demo's sessions, whatever a block did.
+    fn anew(&self) {
+        let mut admin = self.admin();
+        admin
+            .batch_execute("drop table if exists public.user_sessions cascade; drop schema if exists sessctl cascade; truncate auth.users")
+            .unwrap();
+        Run::of(sessctl().env("DATABASE_URL", self.url()).arg("migrate")).ok();
+        admin.batch_execute(include_str!("../src/sandbox/sample.sql")).unwrap();
+    }
+
+    /// Runs a script as a user's shell does, in a folder of its own.
+    fn shell(&self, script: &str) {
+        let script = script.replace("postgresql://…", &self.url());
+        let bin = Path::new(env!("CARGO_BIN_EXE_sessctl")).parent().unwrap();
+        let tools = self.folder.path().join("bin");
+        fs::create_dir_all(&tools).unwrap();
+        // What the tests themselves are part of: that make has such a target is all that can be looked at here.
+        for (name, text) in [
+            ("make", format!("exec /usr/bin/make -n -C '{ROOT}' \"$@\"")),
+            ("cargo", "true".into()),
+        ] {
+            let file = tools.join(name);
+            fs::write(&file, format!("#!/bin/sh\n{text}\n")).unwrap();
+            fs::set_permissions(&file, PermissionsExt::from_mode(0o755)).unwrap();
+        }
+        let path = format!(
+            "{}:{}:{}",
+            tools.display(),
+            bin.display(),
+            std::env::var("PATH").unwrap()
+        );
+        let run = Run::of(
+            clean("bash")
+                .args(["-euo", "pipefail", "-c", &script])
+                .env("PATH", path)
+                .env("HOME", self.folder.path())
+                .env("DATABASE_URL", self.url())
+                .current_dir(self.folder.path()),
+        );
+        assert_eq!(run.code, 0, "{script}\nstdout: {}\nstderr: {}", run.stdout, run.stderr);
+    }
+}
+
+#[test]
+fn every_command_block_runs() {
+    let project = Project::start();
+    let major = project
+        .admin()
+        .query_one("select current_setting('server_version_num')::int / 10000", &[])
+        .unwrap();
+    let major: i32 = major.get(0);
+    for (language, text) in blocks() {
+        project.anew();
+        match language {
+            "sh" if text.contains("cargo install") => {
+                not_run("the README's cargo install: it builds what these tests have built")
+            }
+            "sh" if text.contains("schedule") && !project.has_pg_cron => {
+                not_run("the README's schedule commands, without pg_cron")
+            }
+            "sh" => project.shell(text),
+            "sql" => {
+                let sql = text.replace("$1", "(select min(session_id) from public.user_sessions)");
+                if sql.contains("bypassrls") && major < 16 {
+                    project.admin().batch_execute(&sql).unwrap();
+                } else {
+                    Client::connect(&project.sandbox.url(), NoTls)
+                        .unwrap()
+                        .batch_execute(&sql)
+                        .unwrap();
+                }
+            }
+            "crontab" => {
+                for line in text.lines() {
+                    let command = line.splitn(6, ' ').nth(5).unwrap();
+                    project.shell(command);
+                }
+            }
+            "ini" => {
+                let start = text
+                    .lines()
+                    .find_map(|line| line.strip_prefix("ExecStart=/usr/local/bin/"))
+                    .unwrap();
+                project.shell(start);
+            }
+            "yaml" => {
+                for line in text.lines().map(str::trim) {
+                    if let Some(arguments) = line.strip_prefix("args: ") {
+                        let arguments: Vec<String> = serde_json::from_str(arguments).unwrap();
+                        project.shell(&format!("sessctl {}", arguments.join(" ")));
+                    }
+                    if let Some(command) = line.strip_prefix("- run: ") {
+                        project.shell(command);
+                    }
+                    if let Some((_, action)) = line.split_once("uses: OWNER/sessctl/") {
+                        let folder = action.split('@').next().unwrap();
+                        assert!(Path::new(ROOT).join(folder).join("action.yml").is_file(), "{folder}");
+                    }
+                }
+            }
+            other => panic!("nobody runs a block in {other:?}: {text}"),
+        }
+    }
+}
+
+#[test]
+fn a_role_that_may_only_maintain_or_verify_can_do_just_that() {
+    let project = Project::start();
+    let roles = blocks().into_iter().filter(|(_, text)| text.contains("create role"));
+    for (_, sql) in roles {
+        project.admin().batch_execute(&sql.replace('…', "postgres")).unwrap();
+    }
+    let as_role = |role: &str, arguments: &[&str]| {
+        let url = project
+            .url()
+            .replacen("postgres:postgres", &format!("{role}:postgres"), 1);
+        Run::of(sessctl().env("DATABASE_URL", url).args(arguments))
+    };
+    as_role("sessctl_ci", &["verify"]).ok();
+    as_role("sessctl_ci", &["status"]).ok();
+    as_role("sessctl_ci", &["end-inactive"]).exits(3);
+    assert!(
+        as_role("sessctl_cron", &["end-inactive"])
+            .ok()
+            .stdout
+            .contains("ended 900")
+    );
+    assert!(
+        as_role("sessctl_cron", &["cleanup"])
+            .ok()
+            .stdout
+            .contains("deleted 2,100")
+    );
+    as_role("sessctl_cron", &["migrate"]).exits(3);
+}
+
+#[test]
+fn every_link_within_the_readme_leads_somewhere() {
+    let slug = |title: &str| {
+        let kept = title.to_lowercase().replace(' ', "-");
+        kept.chars()
+            .filter(|c| c.is_alphanumeric() || *c == '-')
+            .collect::<String>()
+    };
+    let titles: Vec<String> = README
+        .lines()
+        .filter_map(|line| line.strip_prefix("## "))
+        .map(slug)
+        .collect();
+    for link in README.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
+        match link.strip_prefix('#') {
+            Some(anchor) => assert!(titles.iter().any(|title| title == anchor), "no title for #{anchor}"),
+            None => assert!(Path::new(ROOT).join(link).exists(), "no file {link}"),
+        }
+    }
+}
