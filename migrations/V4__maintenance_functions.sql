@@ -84,14 +84,15 @@ $$;
 -- The planner is told what the caller knows: the parameters are worth a plan of their own, and a look at the whole
 -- table is never right for a batch. jit would compile whatever plan that refusal makes look dear.
 
--- The sessions to end, at most max_rows, in the order they are stored and behind "after" in it.
+-- The sessions to end, at most max_rows, in the order they are stored and behind "after" in it: no plan is left that has
+-- another order.
 -- By the index on the active ones: the cost follows their number, not the size of the table. Only where they are most of
 -- the table, it is read from end to end.
 create or replace function sessctl.end_inactive_due(
   cutoff timestamptz,
   max_rows integer,
   include_idle boolean default false,
-  after tid default '(0,0)'
+  after tid default null
 )
 returns tid[]
 language plpgsql
@@ -102,10 +103,9 @@ set enable_seqscan = off
 set enable_tidscan = off
 set enable_indexscan = off
 set synchronize_seqscans = off
+set max_parallel_workers_per_gather = 0
 set jit = off
 as $$
-declare
-  wanted constant text[] := array['active', case when include_idle then 'idle' end];
 begin
   if (
     select i.reltuples > t.reltuples / 2
@@ -118,7 +118,8 @@ begin
   return array(
     select s.row_id
     from sessctl.session_last_seen as s
-    where s.status = any (wanted) and s.last_seen < cutoff and s.row_id > after
+    where (s.status = 'active' or include_idle and s.status = 'idle') and s.last_seen < cutoff
+      and (after is null or s.row_id > after)
     limit max_rows
   );
 end
@@ -156,8 +157,6 @@ set enable_seqscan = off
 set jit = off
 set lock_timeout = '1s'
 as $$
-declare
-  wanted constant text[] := array['active', case when include_idle then 'idle' end];
 begin
   perform sessctl.require_all_rows();
   affected := 0;
@@ -179,7 +178,8 @@ begin
           s.started_at,
           case when at_last_seen and isfinite(s.last_seen) then s.last_seen else now() end
         )
-      where s.row_id = any (due) and s.status = any (wanted) and s.last_seen < cutoff;
+      where s.row_id = any (due) and s.last_seen < cutoff
+        and (s.status = 'active' or include_idle and s.status = 'idle');
       get diagnostics affected = row_count;
       return;
     exception
@@ -187,7 +187,8 @@ begin
         due := array(
           select s.row_id
           from sessctl.session_last_seen as s
-          where s.row_id = any (due) and s.status = any (wanted) and s.last_seen < cutoff
+          where s.row_id = any (due) and s.last_seen < cutoff
+            and (s.status = 'active' or include_idle and s.status = 'idle')
           for update skip locked
         );
     end;
@@ -324,7 +325,7 @@ as $$
 declare
   cutoff constant timestamptz := sessctl.end_inactive_cutoff(minutes);
   due tid[];
-  after tid := '(0,0)'::tid;
+  after tid;
   batch record;
   total integer := 0;
 begin

@@ -658,7 +658,7 @@ fn heartbeats_beside_sweeps_keep_every_session_that_sends_them_and_each_end_is_c
 }
 
 #[test]
-fn a_sweep_goes_on_behind_the_end_of_its_list() {
+fn a_sweep_goes_on_behind_the_end_of_its_list_which_is_in_the_order_the_rows_are_stored() {
     let (db, mut client) = db();
     let sql = format!(
         "insert into public.user_sessions (user_id, session_id, platform, last_heartbeat_at)
@@ -666,6 +666,19 @@ fn a_sweep_goes_on_behind_the_end_of_its_list() {
          from generate_series(1, 120003) as n"
     );
     client.batch_execute(&sql).unwrap();
+    // Workers would hand the rows over as they come by them.
+    client
+        .batch_execute(
+            "analyze public.user_sessions; set parallel_setup_cost = 0; set parallel_tuple_cost = 0;
+             set min_parallel_table_scan_size = 0; set min_parallel_index_scan_size = 0",
+        )
+        .unwrap();
+    let disordered = "select count(*) from (
+        select d, lag(d) over (order by n) as before
+        from unnest(sessctl.end_inactive_due(now(), 50000)) with ordinality as u (d, n)
+      ) as pair where d < before";
+    assert_eq!(client.query_one(disordered, &[]).unwrap().get::<_, i64>(0), 0);
+
     let run = db.sessctl(&["end-inactive", "--format", "json"]).ok();
     assert_eq!(run.json()["ended"], 60_001);
     let left =
