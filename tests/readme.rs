@@ -1,5 +1,6 @@
 //! The README can't lie: its picture is what the demo prints, its blocks run, its links lead somewhere.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
@@ -194,8 +195,12 @@ fn every_command_block_runs() {
                         let arguments: Vec<String> = serde_json::from_str(arguments).unwrap();
                         project.shell(&format!("sessctl {}", arguments.join(" ")));
                     }
-                    if let Some(command) = line.strip_prefix("- run: ") {
-                        project.shell(command);
+                    match line.strip_prefix("- run: ") {
+                        Some(install) if install.starts_with("cargo install") => {
+                            not_run("the README's cargo install from afar")
+                        }
+                        Some(command) => project.shell(command),
+                        None => {}
                     }
                     if let Some((_, action)) = line.split_once("uses: OWNER/sessctl/") {
                         let folder = action.split('@').next().unwrap();
@@ -258,4 +263,22 @@ fn every_link_within_the_readme_leads_somewhere() {
             None => assert!(Path::new(ROOT).join(link).exists(), "no file {link}"),
         }
     }
+}
+
+#[test]
+fn the_readme_and_the_command_line_have_the_same_options() {
+    let options = |text: &str| -> BTreeSet<String> {
+        let words = text.split(|c: char| !(c.is_ascii_lowercase() || c == '-'));
+        let options = words.filter(|word| {
+            word.strip_prefix("--")
+                .is_some_and(|name| name.starts_with(|c| c != '-'))
+        });
+        options.map(ToOwned::to_owned).collect()
+    };
+    let manual = options(&Run::of(sessctl().arg("man")).ok().stdout.replace("\\-", "-"));
+    let readme = options(README);
+    let of_others = ["--git", "--locked", "--now", "--path"].map(String::from).into();
+    let of_all = ["--help", "--version"].map(String::from).into();
+    assert_eq!(&readme - &manual, of_others);
+    assert_eq!(&manual - &readme, of_all);
 }

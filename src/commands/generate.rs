@@ -45,15 +45,21 @@ impl Man {
         let mut command = Cli::command();
         command.build();
         clap_mangen::Man::new(command.clone()).render(&mut text)?;
-        for command in command.get_subcommands().filter(|command| !command.is_hide_set()) {
-            // The sections of each command alone: one page, one head.
-            let page = clap_mangen::Man::new(command.clone());
-            page.render_synopsis_section(&mut text)?;
-            page.render_description_section(&mut text)?;
-            page.render_options_section(&mut text)?;
-        }
+        sections(&command, &mut text)?;
         print(&text)
     }
+}
+
+/// The sections of each command below this one: one page, one head.
+fn sections(command: &clap::Command, text: &mut Vec<u8>) -> io::Result<()> {
+    for command in command.get_subcommands().filter(|command| command.get_name() != "help") {
+        let page = clap_mangen::Man::new(command.clone());
+        page.render_synopsis_section(text)?;
+        page.render_description_section(text)?;
+        page.render_options_section(text)?;
+        sections(command, text)?;
+    }
+    Ok(())
 }
 
 fn print(text: &[u8]) -> Result<Box<dyn Report>> {
