@@ -44,16 +44,25 @@ impl Man {
         let mut text = Vec::new();
         let mut command = Cli::command();
         command.build();
-        clap_mangen::Man::new(command.clone()).render(&mut text)?;
+        let page = clap_mangen::Man::new(command.clone());
+        page.render_title(&mut text)?;
+        page.render_name_section(&mut text)?;
+        page.render_synopsis_section(&mut text)?;
+        page.render_options_section(&mut text)?;
         sections(&command, &mut text)?;
+        page.render_extra_section(&mut text)?;
         print(&text)
     }
 }
 
-/// The sections of each command below this one: one page, one head.
+/// The sections of each command below this one, on the same page. What every command takes stands above them, once.
 fn sections(command: &clap::Command, text: &mut Vec<u8>) -> io::Result<()> {
     for command in command.get_subcommands().filter(|command| command.get_name() != "help") {
-        let page = clap_mangen::Man::new(command.clone());
+        let own = |argument: clap::Arg| {
+            let is_global = argument.is_global_set();
+            argument.hide(is_global)
+        };
+        let page = clap_mangen::Man::new(command.clone().mut_args(own));
         page.render_synopsis_section(text)?;
         page.render_description_section(text)?;
         page.render_options_section(text)?;
