@@ -672,3 +672,34 @@ fn no_command_leaves_state_on_its_connection() {
     assert_eq!(proxy.connections().len(), 8);
     proxy.assert_fit_for_a_transaction_pooler();
 }
+
+#[test]
+fn what_a_run_counts_is_on_disk_when_it_ends() {
+    // Nothing but a commit flushes here, for as long as the test takes.
+    let options = Options {
+        settings: ["wal_writer_delay=10s", "bgwriter_delay=10s"].map(String::from).into(),
+        ..Options::default()
+    };
+    let sandbox = block_on(Sandbox::start(&options)).unwrap();
+    Run::of(sessctl().env("DATABASE_URL", sandbox.url()).arg("migrate")).ok();
+    let mut admin = Client::connect(&sandbox.admin("postgres"), NoTls).unwrap();
+    admin.batch_execute(SEED).unwrap();
+    for (arguments, key, _) in BOTH_COMMANDS {
+        // It stops after a batch whose commit was not flushed.
+        let run = Run::of(
+            sessctl()
+                .env("DATABASE_URL", sandbox.url())
+                .args(arguments)
+                .args(["--max-runtime", "1ms"]),
+        )
+        .ok();
+        assert!(run.json()[key].as_u64().unwrap() > 0);
+        let unflushed = "select (pg_current_wal_insert_lsn() - pg_current_wal_flush_lsn())::int8";
+        // A hundred rows leave more than that; a note of the server's own leaves less.
+        assert!(
+            number(&mut admin, unflushed) < 1000,
+            "{key}: {}",
+            number(&mut admin, unflushed)
+        );
+    }
+}

@@ -23,11 +23,12 @@ use crate::database::{Database, Parameter, QueryError, explain};
 use crate::failure::{Failure, exit};
 use crate::output::{Page, Report, Style, Terminal, count};
 
-/// What a batch's transaction begins with: it never waits long for a row that somebody else holds.
-const OPENING: &str = "set local lock_timeout = '2s'";
-
 /// A commit that does not wait for the disk. The last one does, and flushes all before it.
 const COMMIT_UNFLUSHED: &str = "set local synchronous_commit = off; commit";
+
+/// A transaction that writes nothing but a word into the log: its commit flushes those before it. One that wrote nothing at
+/// all would not, even with a transaction id.
+const FLUSH: &str = "select pg_catalog.pg_logical_emit_message(true, 'sessctl', '')";
 
 /// How long a batch should take; the next one is made larger or smaller by it.
 const BATCH_TARGET: Duration = Duration::from_millis(250);
@@ -65,7 +66,7 @@ pub struct Job<'a> {
     pub would: &'static str,
     /// Which sessions: what stands before the cutoff in a sentence.
     pub which: &'static str,
-    /// Gives the cutoff and whether anything is due. $1 is `limit`, then `extra`.
+    /// Gives the cutoff, whether anything is due, and the first list. $1 is `limit`, then `extra`.
     pub look: &'static str,
     /// Lists what is due behind what was listed before, where batches take from a list. $1 cutoff, $2 the last one
     /// listed, then `extra`.
@@ -76,7 +77,7 @@ pub struct Job<'a> {
     pub count: &'static str,
     /// Minutes or days.
     pub limit: i32,
-    /// Further parameters of all three statements.
+    /// Further parameters of all four statements.
     pub extra: Vec<Parameter<'a>>,
     /// The most rows of a batch.
     pub batch_size: i32,
@@ -232,7 +233,7 @@ impl Job<'_> {
         Ok(outcome)
     }
 
-    /// The first look; a connection lost meanwhile is made anew.
+    /// The first look; a connection lost meanwhile is made anew, as often as the options say.
     async fn look(&self, database: &mut Database, max_retries: u32) -> Result<Look, Failure> {
         let mut parameters: Vec<Parameter<'_>> = vec![(&self.limit, Type::INT4)];
         parameters.extend(self.extra.iter().cloned());
@@ -243,7 +244,12 @@ impl Job<'_> {
                 Err(QueryError::Server(error)) if Fault::of(&error) == Fault::Lost && failures < max_retries => {
                     failures += 1;
                     tokio::time::sleep(pause(failures)).await;
-                    *database = Database::connect(&database.target().clone(), self.command).await?;
+                    match Database::connect(&database.target().clone(), self.command).await {
+                        Ok(new) => *database = new,
+                        // The old one fails again, and so comes back here.
+                        Err(failure) if failure.is_passing() => {}
+                        Err(failure) => return Err(failure),
+                    }
                 }
                 Err(error) => return Err(error.explain(&format!("{} failed", self.command))),
             }
@@ -396,8 +402,7 @@ impl Run<'_> {
         };
         bar.finish_and_clear();
         if !self.ledger.transactions().is_empty() {
-            // A transaction with an id and nothing to do: its commit flushes those before it.
-            match self.database.run("select pg_current_xact_id()").await {
+            match self.database.run(FLUSH).await {
                 Ok(()) => self.ledger.flush(),
                 // A stop does not wait for a server that has gone.
                 Err(_) if matches!(end, End::Interrupted) => {}
@@ -454,7 +459,7 @@ impl Run<'_> {
         let mut parameters: Vec<Parameter<'_>> =
             vec![(&cutoff, Type::TEXT), (&self.rows, Type::INT4), (&place, Type::TEXT)];
         parameters.extend(self.job.extra.iter().cloned());
-        let mut batch: Batch = self.database.json_after(OPENING, self.job.batch, &parameters).await?;
+        let mut batch: Batch = self.database.json_after("", self.job.batch, &parameters).await?;
         if self.job.list.is_some() {
             batch.finished = !batch.skipped && self.list.complete && self.list.done + listed == self.list.rows.len();
         }
@@ -466,9 +471,11 @@ impl Run<'_> {
             .run(if last { "commit" } else { COMMIT_UNFLUSHED })
             .await?;
         self.ledger.confirm();
-        self.list.advance(listed);
+        if self.job.list.is_some() {
+            self.list.advance(listed);
+        }
         // The commit of a transaction that wrote nothing does not flush those before it.
-        if last && batch.transaction.is_some() {
+        if last && batch.affected > 0 {
             self.ledger.flush();
         }
         Ok(batch)
