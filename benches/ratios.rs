@@ -682,7 +682,8 @@ fn print(rows: &[Row]) {
         [&row.what, &row.goal, &row.floor, &row.ours, &row.result, met].map(str::to_owned)
     });
     let head = ["what", "goal", "floor", "sessctl", "result", "met"].map(str::to_owned);
-    let lines: Vec<[String; 6]> = [head].into_iter().chain(lines).collect();
+    let rule = ["---"; 6].map(str::to_owned);
+    let lines: Vec<[String; 6]> = [head, rule].into_iter().chain(lines).collect();
     for line in &lines {
         let cells = line.iter().enumerate().map(|(column, cell)| {
             let width = lines.iter().map(|line| line[column].chars().count()).max().unwrap();
@@ -721,8 +722,8 @@ fn main() {
     }
     let others: [(&str, &dyn Fn() -> Vec<Row>); 5] = [
         ("heartbeats", &|| lab.heartbeats()),
-        ("p99-cleanup", &|| lab.beats_beside(&BATCHES[0])),
-        ("p99-sweep", &|| lab.beats_beside(&BATCHES[7])),
+        ("p99-cleanup", &|| lab.beats_beside(&CLEANUP)),
+        ("p99-sweep", &|| lab.beats_beside(&SWEEP)),
         ("memory", &|| lab.memory()),
         ("stall", &|| lab.migrate_stall()),
     ];

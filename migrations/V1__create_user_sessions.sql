@@ -1,7 +1,7 @@
 -- The table, with row level security on in the transaction that creates it.
 -- On a database that has it already (the script pasted by hand, whole or in part) the same statements bring columns,
 -- constraints and settings to the state of a fresh one: rows, extra columns and extra indexes stay.
--- (Rules against that are for tables that are in step: a statement that changes nothing costs no scan.)
+-- (squawk's rules against such statements are off: where they change nothing they cost no scan.)
 -- squawk-ignore-file adding-field-with-default, adding-not-nullable-field, ban-drop-default, ban-drop-not-null, prefer-bigint-over-int
 
 create table if not exists public.user_sessions (

@@ -7,7 +7,6 @@ create or replace view sessctl.session_last_seen
 with (security_invoker = true) as
 select
   s.ctid as row_id,
-  s.user_id,
   s.status,
   s.end_reason,
   s.started_at,
@@ -126,7 +125,7 @@ end
 $$;
 
 -- Is there a session to delete? Stops at the first.
-create or replace function sessctl.cleanup_due(cutoff timestamptz)
+create or replace function sessctl.cleanup_is_due(cutoff timestamptz)
 returns boolean
 language plpgsql
 stable

@@ -1,7 +1,7 @@
 //! The command line: what every command takes, and the list of commands.
 
 use anyhow::{Context as _, Result};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
     Context, cleanup, demo, doctor, end_inactive, generate, migrate, sandbox, schedule, status, summary, verify,
@@ -112,8 +112,8 @@ impl Cli {
                 Command::Schedule(args) => args.run(&context).await,
                 Command::Sandbox(args) => args.run(&context).await,
                 Command::Demo(args) => args.run(&context).await,
-                Command::Completions(args) => args.run(),
-                Command::Man(args) => args.run(),
+                Command::Completions(args) => args.run(Self::command()),
+                Command::Man(args) => args.run(Self::command()),
             }
         })
     }

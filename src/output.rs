@@ -36,17 +36,6 @@ pub enum Color {
     Never,
 }
 
-impl Color {
-    /// The word for it on a command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Always => "always",
-            Self::Never => "never",
-        }
-    }
-}
-
 /// Rows with a header, each as long as the header.
 pub type Rows = (Vec<&'static str>, Vec<Vec<String>>);
 

@@ -183,7 +183,7 @@ fn a_connection_cut_during_a_batch_is_no_loss() {
 }
 
 #[test]
-fn a_run_whose_connection_is_cut_every_time_gives_up_and_says_how_far_it_got() {
+fn a_run_whose_connection_is_cut_every_time_gives_up_and_claims_nothing_that_was_rolled_back() {
     let (db, proxy) = (seeded(), Proxy::to_the_server());
     // Not the word alone: the question which batches committed has it too.
     proxy.cut_before_each("off; commit", 1_000);

@@ -533,15 +533,12 @@ fn random_tables_are_swept_and_cleaned_as_plain_sql_says() {
             "seed {seed}, batch {batch}"
         );
         assert_eq!(db.sessctl(&["cleanup", "--format", "json"]).ok().json()["deleted"], 0);
-        assert_eq!(
-            db.sessctl(&["end-inactive", "--dry-run", "--format", "json"])
-                .ok()
-                .json()["ended"]
-                .as_i64()
-                .unwrap()
-                / 5,
-            0
-        );
+        let left = db
+            .sessctl(&["end-inactive", "--dry-run", "--format", "json"])
+            .ok()
+            .json();
+        // Time goes on.
+        assert!(left["ended"].as_i64().unwrap() < 5, "{left}");
     }
 }
 
@@ -565,7 +562,7 @@ fn many_sessions_that_ended_at_one_moment_neither_loop_nor_go_in_one_batch() {
 }
 
 #[test]
-fn one_user_with_more_sessions_than_a_batch_holds_is_swept_in_several() {
+fn a_sweep_goes_in_batches_of_the_size_asked_for() {
     let (db, mut client) = db();
     client
         .batch_execute(&format!(
@@ -591,12 +588,17 @@ fn a_dry_run_counts_exactly_and_changes_nothing() {
         let before: String = client.query_one(picture, &[]).unwrap().get(0);
         let json = db.sessctl(&["cleanup", "--dry-run", "--format", "json"]).ok().json();
         assert_eq!(json["dry_run"], true);
-        db.sessctl(&["end-inactive", "--dry-run"]).ok().says("would end");
+        let would = db
+            .sessctl(&["end-inactive", "--dry-run", "--format", "json"])
+            .ok()
+            .json();
         assert_eq!(client.query_one(picture, &[]).unwrap().get::<_, String>(0), before);
         assert_eq!(
             db.sessctl(&["cleanup", "--format", "json"]).ok().json()["deleted"],
             json["deleted"]
         );
+        let ended = db.sessctl(&["end-inactive", "--format", "json"]).ok().json();
+        assert_eq!(ended["ended"], would["ended"]);
     }
 }
 

@@ -12,7 +12,7 @@ fn latest() -> i32 {
     sessctl::migrations::all().last().unwrap().version()
 }
 
-/// Versions in the history, in the order they were applied.
+/// Versions in the history, ascending.
 fn history(db: &Db) -> Vec<i32> {
     let rows = db
         .client()

@@ -1,4 +1,4 @@
-//! The tests against a real server, one file a command.
+//! The tests against a real server, one file a room.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stderr)]
 
 mod common;

@@ -11,7 +11,7 @@ use super::{Context, interrupted};
 use crate::config::Target;
 use crate::database::Database;
 use crate::failure::{Failure, exit};
-use crate::output::{Color, Report, Style, is_broken_pipe, paint};
+use crate::output::{Report, Style, is_broken_pipe, paint};
 use crate::sandbox::Sandbox;
 
 /// What is shown, in the order a user would type it. The sample data comes after the first.
@@ -57,13 +57,13 @@ impl Args {
         terminal.note("starting a throwaway PostgreSQL in the shape of a Supabase project");
         let sandbox = Sandbox::start(&self.shape.options()).await?;
         let program = std::env::current_exe().context("can't find this program's file")?;
-        let color = if terminal.styled() { Color::Always } else { Color::Never };
+        let color = if terminal.styled() { "always" } else { "never" };
         for (number, step) in STEPS.iter().enumerate() {
             let typed = format!("$ sessctl {}", step.join(" "));
             writeln!(out, "\n{}", paint(terminal.styled(), Style::Bold, &typed))?;
             let status = Command::new(&program)
                 .args(*step)
-                .args(["--color", color.name()])
+                .args(["--color", color])
                 .env("DATABASE_URL", sandbox.url())
                 .status()
                 .await

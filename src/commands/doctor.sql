@@ -46,6 +46,11 @@ select json_build_object(
     from pg_catalog.pg_publication as p
     where p.puballtables and exists (select from sessions)
       or exists (select from pg_catalog.pg_publication_rel as pr join sessions as s on s.oid = pr.prrelid where pr.prpubid = p.oid)
+      or exists (
+        select from pg_catalog.pg_publication_namespace as pn
+        join pg_catalog.pg_class as c on c.relnamespace = pn.pnnspid
+        join sessions as s on s.oid = c.oid
+        where pn.pnpubid = p.oid)
   ),
   'oldest_transaction', (
     select json_build_object('pid', a.pid, 'seconds', extract(epoch from now() - a.xact_start)::bigint, 'state', a.state)

@@ -3,11 +3,10 @@
 use std::io;
 
 use anyhow::Result;
-use clap::{Args as ClapArgs, CommandFactory};
+use clap::{Args as ClapArgs, Command};
 use clap_complete::Shell;
 
 use super::sandbox::Done;
-use crate::cli::Cli;
 use crate::failure::exit;
 use crate::output::{Report, is_broken_pipe};
 
@@ -24,9 +23,9 @@ impl Completions {
     ///
     /// # Errors
     /// Standard output can't be written.
-    pub fn run(&self) -> Result<Box<dyn Report>> {
+    pub fn run(&self, mut program: Command) -> Result<Box<dyn Report>> {
         let mut text = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "sessctl", &mut text);
+        clap_complete::generate(self.shell, &mut program, "sessctl", &mut text);
         print(&text)
     }
 }
@@ -40,23 +39,22 @@ impl Man {
     ///
     /// # Errors
     /// Standard output can't be written.
-    pub fn run(&self) -> Result<Box<dyn Report>> {
+    pub fn run(&self, mut program: Command) -> Result<Box<dyn Report>> {
         let mut text = Vec::new();
-        let mut command = Cli::command();
-        command.build();
-        let page = clap_mangen::Man::new(command.clone());
+        program.build();
+        let page = clap_mangen::Man::new(program.clone());
         page.render_title(&mut text)?;
         page.render_name_section(&mut text)?;
         page.render_synopsis_section(&mut text)?;
         page.render_options_section(&mut text)?;
-        sections(&command, &mut text)?;
+        sections(&program, &mut text)?;
         page.render_extra_section(&mut text)?;
         print(&text)
     }
 }
 
 /// The sections of each command below this one, on the same page. What every command takes stands above them, once.
-fn sections(command: &clap::Command, text: &mut Vec<u8>) -> io::Result<()> {
+fn sections(command: &Command, text: &mut Vec<u8>) -> io::Result<()> {
     for command in command.get_subcommands().filter(|command| command.get_name() != "help") {
         let own = |argument: clap::Arg| {
             let is_global = argument.is_global_set();

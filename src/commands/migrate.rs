@@ -15,7 +15,7 @@ use crate::database::Database;
 use crate::failure::Failure;
 use crate::migrations::{self, History, Patience};
 use crate::output::{Page, Report, Style};
-use crate::schema::{Facts, Found, compare, snapshot};
+use crate::schema::{Class, Facts, Found, compare, snapshot};
 
 /// The oldest server this works on: security_invoker views came with it.
 const OLDEST_SERVER: i32 = 150_000;
@@ -94,11 +94,10 @@ impl Args {
             pending.retain(|migration| migration.version() <= target);
         }
         if pending.is_empty() {
-            let took_away = Vec::new();
             return Ok(if self.dry_run {
                 Box::new(Plan {
                     pending,
-                    takes_away: took_away,
+                    takes_away: Vec::new(),
                     version,
                 })
             } else {
@@ -108,7 +107,7 @@ impl Args {
                 })
             });
         }
-        let takes_away = preflight(database).await?;
+        let takes_away = preflight(database, &pending).await?;
         if self.dry_run {
             return Ok(Box::new(Plan {
                 pending,
@@ -169,7 +168,7 @@ struct ForeignObject {
 }
 
 /// Looks whether the migrations can work here, and gives back what they take away.
-async fn preflight(database: &Database) -> Result<Vec<String>, Failure> {
+async fn preflight(database: &Database, pending: &[Migration]) -> Result<Vec<String>, Failure> {
     let look: Preflight = database
         .json(include_str!("../migrations/preflight.sql"), &[])
         .await
@@ -255,7 +254,13 @@ async fn preflight(database: &Database) -> Result<Vec<String>, Failure> {
     let found = Found::read(database).await?;
     let expected = snapshot();
     refuse_other_shape(&expected, found.facts())?;
-    Ok(takes_away(&expected, found.facts()))
+    let is_pending = |version: &i32| pending.iter().any(|migration| migration.version() == *version);
+    let lines = takes_away(&expected, found.facts());
+    Ok(lines
+        .into_iter()
+        .filter(|(version, _)| is_pending(version))
+        .map(|(_, line)| line)
+        .collect())
 }
 
 /// A table of that name which is not the script's is left alone.
@@ -298,38 +303,55 @@ fn refuse_other_shape(expected: &Facts, found: &Facts) -> Result<(), Failure> {
     .remedy("alter or rename it, then run sessctl migrate again; nothing was changed"))
 }
 
-/// Every right, policy and index that the migrations take away from what is there.
-fn takes_away(expected: &Facts, found: &Facts) -> Vec<String> {
+/// The migrations that take something away: of the table, policies, rights on the script's maintenance functions, rights.
+const TABLE_VERSION: i32 = 1;
+const POLICIES_VERSION: i32 = 2;
+const MAINTENANCE_VERSION: i32 = 4;
+const RIGHTS_VERSION: i32 = 5;
+
+/// Every right, policy, constraint and index that is taken away from what is there, and by which migration.
+fn takes_away(expected: &Facts, found: &Facts) -> Vec<(i32, String)> {
     let mut lines = Vec::new();
     for difference in compare(expected, found) {
         let object = &difference.object;
         if let (Some(right), None) = (difference.property.strip_prefix("grant "), &difference.expected)
-            && difference.class == crate::schema::Class::Drift
+            && difference.class == Class::Drift
         {
             let right = right.replacen(" to ", &format!(" on {object} from "), 1);
-            lines.push(format!("right {right}"));
+            let of_maintenance = object.contains("_sessions(");
+            let version = if of_maintenance {
+                MAINTENANCE_VERSION
+            } else {
+                RIGHTS_VERSION
+            };
+            lines.push((version, format!("right {right}")));
         } else if object.starts_with("constraint ") && difference.property == "definition" && difference.found.is_some()
         {
-            lines.push(format!(
+            let line = format!(
                 "{object} as it is ({}), and makes it {}",
                 difference.found.unwrap_or_default(),
                 difference.expected.unwrap_or_default()
-            ));
+            );
+            lines.push((TABLE_VERSION, line));
         } else if object == "index idx_user_sessions_session_id" {
-            lines.push(format!("{object} (it repeats the one of the UNIQUE constraint)"));
+            let line = format!("{object} (it repeats the one of the UNIQUE constraint)");
+            lines.push((TABLE_VERSION, line));
         } else if object.starts_with("index ") && difference.property == "definition" && difference.found.is_some() {
-            lines.push(format!(
+            let line = format!(
                 "{object} as it is, and builds it as {}",
                 difference.expected.unwrap_or_default()
-            ));
+            );
+            lines.push((TABLE_VERSION, line));
         }
     }
     for policy in SCRIPT_POLICIES.iter().filter(|policy| found.contains_key(**policy)) {
         let ours = expected.get(*policy);
         if ours.is_none() {
-            lines.push(format!("{policy} (service_role bypasses row level security)"));
+            let line = format!("{policy} (service_role bypasses row level security)");
+            lines.push((POLICIES_VERSION, line));
         } else if ours != found.get(*policy) {
-            lines.push(format!("{policy} as it is, and makes it anew for authenticated alone"));
+            let line = format!("{policy} as it is, and makes it anew for authenticated alone");
+            lines.push((POLICIES_VERSION, line));
         }
     }
     lines

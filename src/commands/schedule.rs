@@ -74,7 +74,7 @@ impl Args {
             Action::List => context.connect("schedule").await?,
             Action::Install(_) | Action::Remove => context.connect_to_change("schedule").await?,
         };
-        require_pg_cron(&database).await?;
+        require_pg_cron(&database, matches!(self.action, Action::Install(_))).await?;
         let report: Box<dyn Report> = match &self.action {
             Action::Install(install) => Box::new(install.run(&database).await?),
             Action::List => Box::new(Listing {
@@ -105,7 +105,8 @@ struct State {
     migrated: bool,
 }
 
-async fn require_pg_cron(database: &Database) -> Result<(), Failure> {
+/// pg_cron, and to install jobs also the functions that they call.
+async fn require_pg_cron(database: &Database, to_install: bool) -> Result<(), Failure> {
     let state: State = ask(database, include_str!("schedule_state.sql")).await?;
     if !state.installed {
         let what = format!("pg_cron is not enabled in database {}", state.database);
@@ -118,7 +119,7 @@ async fn require_pg_cron(database: &Database) -> Result<(), Failure> {
     if !state.usable {
         return Err(Failure::new("this role may not use pg_cron").remedy("connect as postgres"));
     }
-    if !state.migrated {
+    if to_install && !state.migrated {
         return Err(Failure::new("the database is not migrated far enough").remedy("run sessctl migrate"));
     }
     Ok(())

@@ -134,7 +134,7 @@ impl Report for Status {
             vec![
                 line.version.to_string(),
                 line.name.clone(),
-                words(line.state).0.into(),
+                json!(line.state).as_str().unwrap_or_default().into(),
                 line.applied_on.clone().unwrap_or_default(),
             ]
         });

@@ -27,7 +27,7 @@ mod embedded {
 }
 
 /// Where refinery keeps its history.
-pub const HISTORY_TABLE: &str = "sessctl.schema_history";
+const HISTORY_TABLE: &str = "sessctl.schema_history";
 
 /// The first line of a migration that runs outside a transaction; it builds one index.
 const NO_TRANSACTION: &str = "-- sessctl: no-transaction";

@@ -25,7 +25,6 @@ cross join lateral (select make_interval(secs => 60 + n * 7919 % 14000) as span)
 cross join lateral (
   select
     case
-      when n % 20 < 4 then 'active'
       when n % 20 < 7 then 'active'
       when n % 20 < 8 then 'idle'
       else 'ended'

@@ -24,7 +24,7 @@ pub enum Manner {
     Close,
 }
 
-/// The messages of platform.md that this machine's servers never give, with the SQLSTATEs they come with.
+/// Refusals of Supabase's poolers that no local server gives, with their SQLSTATEs.
 pub const POOLER_REFUSALS: [(&str, &str); 9] = [
     ("XX000", "Tenant or user not found"),
     (

@@ -30,11 +30,13 @@ impl Server {
                 .execute("postgres", "select pg_reload_conf()")
                 .await
                 .unwrap();
+            let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
             while server
                 .connect("sslmode=require")
                 .await
                 .is_err_and(|error| error.contains("no TLS"))
             {
+                assert!(std::time::Instant::now() < deadline, "the server never spoke TLS");
                 tokio::time::sleep(std::time::Duration::from_millis(10)).await;
             }
         }
