@@ -6,6 +6,7 @@ help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 demo: server ## Watch the whole job run on a throwaway local PostgreSQL
+	@echo 'building sessctl, the first time for some minutes' >&2
 	@$(CARGO) run --locked --quiet -- demo
 
 test: test-server ## Run all tests against a real PostgreSQL

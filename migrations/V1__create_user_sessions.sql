@@ -128,7 +128,8 @@ begin
       ('idx_user_sessions_started_at', '(started_at)'),
       ('idx_user_sessions_last_activity', '(last_activity_at)'),
       ('idx_user_sessions_active', '(user_id, status) WHERE (status = ''active''::text)'),
-      ('idx_user_sessions_ended_at', '(ended_at) WHERE (ended_at IS NOT NULL)')
+      ('idx_user_sessions_ended_at',
+       '(ended_at) WHERE ((ended_at IS NOT NULL) AND (status <> ALL (ARRAY[''active''::text, ''idle''::text])))')
     ) as wanted (name, definition)
   loop
     if exists (

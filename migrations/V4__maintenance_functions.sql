@@ -83,15 +83,16 @@ $$;
 -- The planner is told what the caller knows: the parameters are worth a plan of their own, and a look at the whole
 -- table is never right for a batch. jit would compile whatever plan that refusal makes look dear.
 
--- The sessions to end, at most max_rows, in the order they are stored and behind "after" in it: no plan is left that has
--- another order.
+-- The sessions to end, at most max_rows, page by page as they are stored, from the page of row "from_page_of" on. That page
+-- comes again, since the rows of one page come in no order; those ended meanwhile do not. No plan is left that has the pages
+-- in another order. max_rows: more than fit on a page, or a page of rows that somebody holds would come for ever.
 -- By the index on the active ones: the cost follows their number, not the size of the table. Only where they are most of
 -- the table, it is read from end to end.
 create or replace function sessctl.end_inactive_due(
   cutoff timestamptz,
   max_rows integer,
   include_idle boolean default false,
-  after tid default null
+  from_page_of tid default null
 )
 returns tid[]
 language plpgsql
@@ -104,7 +105,10 @@ set enable_indexscan = off
 set synchronize_seqscans = off
 set max_parallel_workers_per_gather = 0
 set jit = off
+set lock_timeout = '1s'
 as $$
+declare
+  from_row constant tid := ('(' || split_part(trim('(' from from_page_of::text), ',', 1) || ',0)')::tid;
 begin
   if (
     select i.reltuples > t.reltuples / 2
@@ -118,7 +122,7 @@ begin
     select s.row_id
     from sessctl.session_last_seen as s
     where (s.status = 'active' or include_idle and s.status = 'idle') and s.last_seen < cutoff
-      and (after is null or s.row_id > after)
+      and (from_row is null or s.row_id >= from_row)
     limit max_rows
   );
 end
@@ -133,6 +137,7 @@ set search_path = ''
 set plan_cache_mode = force_custom_plan
 set enable_seqscan = off
 set jit = off
+set lock_timeout = '1s'
 as $$
 begin
   return exists (select from sessctl.ended_session s where s.ended_at < cutoff);
@@ -164,10 +169,13 @@ begin
     return;
   end if;
 
-  -- The conditions stand again: a heartbeat may have come between the look and the lock. Who holds a row for long must
-  -- not stop the others: those left unlocked are ended then, and the rest by the next run.
+  -- The conditions stand again: a heartbeat may have come between the look and the lock. Who holds rows must neither stop
+  -- the others nor have them wait: after a moment for a heartbeat to commit, what is not held is ended, the rest later.
   for attempt in 1 .. 2 loop
     begin
+      if attempt = 1 then
+        perform set_config('lock_timeout', '50ms', true);
+      end if;
       update sessctl.session_last_seen as s
       set
         status = 'timeout',
@@ -238,7 +246,7 @@ begin
   if "position" is null or "position" not like '(%' then
     from_time := coalesce("position", '-infinity')::timestamptz;
     select s.ended_at into to_time
-    from public.user_sessions as s
+    from sessctl.ended_session as s
     where s.ended_at >= from_time and s.ended_at < cutoff
     order by s.ended_at
     offset max_rows
@@ -250,18 +258,19 @@ begin
     ) then
       by_blocks := pages = (
         select count(*) from (
-          select from public.user_sessions as s where s.ended_at < cutoff limit pages
+          select from sessctl.ended_session as s where s.ended_at < cutoff limit pages
         ) as a_row_a_page
       );
     end if;
     if to_time is distinct from from_time and not by_blocks then
       begin
+        perform set_config('lock_timeout', '50ms', true);
         delete from sessctl.ended_session as s
         where s.ended_at >= from_time and s.ended_at < coalesce(to_time, cutoff);
         get diagnostics affected = row_count;
       exception
         when lock_not_available then
-          -- Who holds a row for long must not stop the others: it is left for the next run.
+          -- Who holds rows must neither stop the others nor have them wait: they are left for the next run.
           delete from sessctl.ended_session as s
           where s.row_id = any (array(
             select t.row_id
@@ -296,6 +305,7 @@ begin
     to_row := format('(%s,0)', next_page)::tid;
   end if;
   begin
+    perform set_config('lock_timeout', '50ms', true);
     delete from sessctl.ended_session as s
     where s.row_id >= from_row and s.row_id < to_row and s.ended_at < cutoff;
     get diagnostics affected = row_count;
@@ -323,21 +333,20 @@ set search_path = ''
 as $$
 declare
   cutoff constant timestamptz := sessctl.end_inactive_cutoff(minutes);
-  due tid[];
-  after tid;
+  list_size constant integer := 10000;
+  due tid[] := '{}'::tid[];
   batch record;
   total integer := 0;
 begin
   loop
-    due := sessctl.end_inactive_due(cutoff, least(10000, max_rows - total), after := after);
+    due := sessctl.end_inactive_due(cutoff, list_size, from_page_of := due[cardinality(due)]);
     exit when cardinality(due) = 0;
-    after := due[cardinality(due)];
-    batch := sessctl.end_inactive_batch(cutoff, due);
+    batch := sessctl.end_inactive_batch(cutoff, due[:coalesce(max_rows - total, list_size)]);
     total := total + batch.affected;
     if batch.skipped then
       raise notice 'another run is at work';
-      exit;
     end if;
+    exit when batch.skipped or cardinality(due) < list_size or total >= max_rows;
   end loop;
   return total;
 end

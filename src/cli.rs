@@ -25,21 +25,34 @@ pub struct Cli {
 }
 
 #[derive(Args)]
-#[command(next_help_heading = "Output")]
 struct Global {
     #[command(flatten)]
     connection: config::Args,
     /// How the result is written to standard output
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT",
+        help_heading = "Output"
+    )]
     format: Format,
     /// Write nothing at all on success
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, help_heading = "Output")]
     quiet: bool,
     /// Show the whole chain of an error, with its SQLSTATE
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, help_heading = "Output")]
     verbose: bool,
     /// When to use colour
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "WHEN",
+        help_heading = "Output"
+    )]
     color: Color,
 }
 

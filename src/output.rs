@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal, Write};
 use anyhow::Result;
 use clap::ValueEnum;
 use comfy_table::{Table, presets};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use crate::failure::{Failure, exit};
 
@@ -290,9 +290,13 @@ impl Terminal {
             return ProgressBar::hidden();
         }
         let bar = ProgressBar::new_spinner();
-        let template = format!("{{spinner}} {{human_pos}} {unit}, {{per_sec}}, {{elapsed}}");
+        let template = format!("{{spinner}} {{human_pos}} {unit}, {{rate}}, {{elapsed}}");
         if let Ok(style) = ProgressStyle::with_template(&template) {
-            bar.set_style(style);
+            bar.set_style(
+                style.with_key("rate", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+                    let _ = write!(out, "{:.0}/s", state.per_sec());
+                }),
+            );
         }
         bar
     }

@@ -469,7 +469,7 @@ fn a_deadlock_with_users_being_deleted_is_tried_again() {
     let rows = other.query(sql, &[]).unwrap();
     let (early, late): (String, String) = (rows[1].get(0), rows[55].get(0));
     db.admin()
-        .batch_execute(&format!("alter database {} set deadlock_timeout = '100ms'", db.name))
+        .batch_execute(&format!("alter database {} set deadlock_timeout = '10ms'", db.name))
         .unwrap();
     other.batch_execute("set deadlock_timeout = '1h'; begin").unwrap();
     other
@@ -701,5 +701,41 @@ fn what_a_run_counts_is_on_disk_when_it_ends() {
             "{key}: {}",
             number(&mut admin, unflushed)
         );
+    }
+}
+
+#[test]
+fn a_table_that_is_rewritten_under_a_sweep_is_swept_to_the_end() {
+    let (db, proxy) = (seeded(), Proxy::to_the_server());
+    // Room in front, so that every row gets another place.
+    db.admin()
+        .batch_execute("delete from public.user_sessions where session_id like 'old%'")
+        .unwrap();
+    let mut command = through(&proxy, &db, &SWEEP);
+    command.args(["--pause", "100ms"]);
+    let child = start(command);
+    proxy.wait_for("commit", 4);
+    db.admin().batch_execute("vacuum full public.user_sessions").unwrap();
+    let run = end(child).ok();
+    assert_counts(&run, "ended", DUE);
+}
+
+#[test]
+fn a_locked_table_is_not_waited_for_without_end() {
+    let db = seeded();
+    let mut other = db.admin();
+    other
+        .batch_execute("drop table sessctl.schema_history; begin; lock table public.user_sessions")
+        .unwrap();
+    for arguments in [
+        &["summary"][..],
+        &["end-inactive", "--max-retries", "1"],
+        &["cleanup", "--max-retries", "1"],
+        &["migrate"],
+    ] {
+        db.sessctl(arguments)
+            .exits(3)
+            .says("lock timeout")
+            .says("something holds a lock");
     }
 }

@@ -216,9 +216,9 @@ fn the_place_of_an_error_is_shown_with_a_caret() {
     let run = db
         .sessctl(&["migrate"])
         .exits(3)
-        .says("migration V4__maintenance_functions.sql:12:3 failed: column s.end_reason does not exist");
+        .says("migration V4__maintenance_functions.sql:11:3 failed: column s.end_reason does not exist");
     assert!(
-        run.stderr.contains("\n12 |   s.end_reason,\n   |   ^\n"),
+        run.stderr.contains("\n11 |   s.end_reason,\n   |   ^\n"),
         "{}",
         run.stderr
     );

@@ -369,7 +369,8 @@ fn schedule(jobs: &[Job]) -> Line {
             1 => "once".to_owned(),
             n => format!("{n} times"),
         };
-        let text = format!("{} failed {times} in the last day: {error}", job.name);
+        let first_line = error.lines().next().unwrap_or_default();
+        let text = format!("{} failed {times} in the last day: {first_line}", job.name);
         return problem("schedule", text, "run sessctl schedule list");
     }
     if let Some(job) = jobs.iter().find(|job| !job.active) {

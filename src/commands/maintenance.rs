@@ -148,6 +148,21 @@ impl List {
     }
 }
 
+/// How far one walk through the table's lists got.
+#[derive(Default)]
+struct Pass {
+    listed: u64,
+    done: u64,
+}
+
+impl Pass {
+    /// Whether another walk may find more: rows were elsewhere or held when their turn came (a table that was rewritten
+    /// meanwhile has all of them elsewhere). One that did nothing is the last.
+    fn is_worth_another(&self) -> bool {
+        self.done > 0 && self.done < self.listed
+    }
+}
+
 /// What a run did.
 pub struct Outcome {
     done: &'static str,
@@ -159,6 +174,7 @@ pub struct Outcome {
     elapsed: Duration,
     skipped: bool,
     interrupted: bool,
+    out_of_time: bool,
     left: Option<u64>,
 }
 
@@ -191,6 +207,7 @@ impl Job<'_> {
             elapsed: Duration::ZERO,
             skipped: false,
             interrupted: false,
+            out_of_time: false,
             left: None,
         };
         if options.dry_run {
@@ -213,6 +230,7 @@ impl Job<'_> {
                 ledger: Ledger::default(),
                 position: None,
                 list: look.list,
+                pass: Pass::default(),
                 rows: self.batch_size,
                 most_rows: self.batch_size,
                 failures: 0,
@@ -221,9 +239,12 @@ impl Job<'_> {
             outcome.tally = run.ledger.total();
             match end {
                 End::Finished => {}
-                End::Skipped => outcome.skipped = outcome.tally.batches == 0,
+                End::Skipped => outcome.skipped = true,
                 End::Interrupted => outcome.interrupted = true,
-                End::OutOfTime { left } => outcome.left = Some(left),
+                End::OutOfTime { left } => {
+                    outcome.out_of_time = true;
+                    outcome.left = left;
+                }
             }
             run.database.close().await;
         } else {
@@ -241,9 +262,13 @@ impl Job<'_> {
         loop {
             match database.json(self.look, &parameters).await {
                 Ok(look) => return Ok(look),
-                Err(QueryError::Server(error)) if Fault::of(&error) == Fault::Lost && failures < max_retries => {
+                Err(QueryError::Server(error)) if Fault::of(&error).is_passing() && failures < max_retries => {
                     failures += 1;
                     tokio::time::sleep(pause(failures)).await;
+                    if Fault::of(&error) != Fault::Lost {
+                        database.run("rollback").await.ok();
+                        continue;
+                    }
                     match Database::connect(&database.target().clone(), self.command).await {
                         Ok(new) => *database = new,
                         // The old one fails again, and so comes back here.
@@ -327,6 +352,7 @@ struct Run<'a> {
     ledger: Ledger,
     position: Option<String>,
     list: List,
+    pass: Pass,
     rows: i32,
     /// The most rows of a batch: as asked for, or what the server's statement_timeout lets pass.
     most_rows: i32,
@@ -339,7 +365,10 @@ enum End {
     Finished,
     Skipped,
     Interrupted,
-    OutOfTime { left: u64 },
+    /// How many are left, where the server could count them.
+    OutOfTime {
+        left: Option<u64>,
+    },
 }
 
 type StopSignal = Pin<Box<dyn Future<Output = Result<Stop, Failure>>>>;
@@ -383,7 +412,7 @@ impl Run<'_> {
             if self.options.max_runtime.is_some_and(|most| start.elapsed() >= *most) {
                 let cancel = self.database.canceller();
                 tokio::select! {
-                    left = self.job.count(&self.database, cutoff) => break End::OutOfTime { left: left? },
+                    left = self.job.count(&self.database, cutoff) => break End::OutOfTime { left: left.ok() },
                     stopped = &mut stop => {
                         stopped?;
                         cancel.cancel().await;
@@ -437,19 +466,22 @@ impl Run<'_> {
 
     /// One batch, committed.
     async fn batch(&mut self, cutoff: &str) -> Result<Batch, QueryError> {
-        if let Some(sql) = self.job.list
+        while let Some(sql) = self.job.list
             && self.list.is_done()
         {
-            let last = self.list.last();
-            let mut parameters: Vec<Parameter<'_>> = vec![(&cutoff, Type::TEXT), (&last, Type::TEXT)];
-            parameters.extend(self.job.extra.iter().cloned());
-            self.list = self.database.json(sql, &parameters).await?;
-            if self.list.rows.is_empty() {
+            if self.list.complete && !self.pass.is_worth_another() {
                 return Ok(Batch {
                     finished: true,
                     ..Batch::default()
                 });
             }
+            if self.list.complete {
+                self.begin_anew();
+            }
+            let last = self.list.last();
+            let mut parameters: Vec<Parameter<'_>> = vec![(&cutoff, Type::TEXT), (&last, Type::TEXT)];
+            parameters.extend(self.job.extra.iter().cloned());
+            self.list = self.database.json(sql, &parameters).await?;
         }
         let place = match self.job.list {
             Some(_) => Some(self.list.next(self.rows)),
@@ -460,8 +492,13 @@ impl Run<'_> {
             vec![(&cutoff, Type::TEXT), (&self.rows, Type::INT4), (&place, Type::TEXT)];
         parameters.extend(self.job.extra.iter().cloned());
         let mut batch: Batch = self.database.json_after("", self.job.batch, &parameters).await?;
+        let pass = Pass {
+            listed: self.pass.listed + place.map_or(0, |rows| rows.matches(' ').count() as u64 + 1),
+            done: self.pass.done + batch.affected,
+        };
         if self.job.list.is_some() {
-            batch.finished = !batch.skipped && self.list.complete && self.list.done + listed == self.list.rows.len();
+            let is_end = self.list.complete && self.list.done + listed == self.list.rows.len();
+            batch.finished = is_end && !batch.skipped && !pass.is_worth_another();
         }
         if let Some(transaction) = &batch.transaction {
             self.ledger.in_doubt = Some((transaction.clone(), batch.affected));
@@ -473,12 +510,20 @@ impl Run<'_> {
         self.ledger.confirm();
         if self.job.list.is_some() {
             self.list.advance(listed);
+            self.pass = pass;
         }
         // The commit of a transaction that wrote nothing does not flush those before it.
         if last && batch.affected > 0 {
             self.ledger.flush();
         }
         Ok(batch)
+    }
+
+    /// The next batch is the first of a walk through the rows.
+    fn begin_anew(&mut self) {
+        self.position = None;
+        self.list = List::default();
+        self.pass = Pass::default();
     }
 
     fn adapt(&mut self, took: Duration) {
@@ -532,8 +577,7 @@ impl Run<'_> {
                     self.database = database;
                     match self.settle().await {
                         Ok(()) => {
-                            self.position = None;
-                            self.list = List::default();
+                            self.begin_anew();
                             return Ok(());
                         }
                         Err(error) => last = error.explain(&self.failed()),
@@ -618,6 +662,11 @@ enum Fault {
 }
 
 impl Fault {
+    /// Whether the same may work in a while.
+    fn is_passing(self) -> bool {
+        matches!(self, Self::Lost | Self::Contended)
+    }
+
     fn of(error: &Error) -> Self {
         let Some(code) = error.code() else {
             return Self::Lost;
@@ -665,14 +714,20 @@ impl Outcome {
             },
             self.elapsed.as_secs_f64(),
         );
+        if self.skipped && self.tally.batches == 0 {
+            return "another run is at work, nothing done here".into();
+        }
         if self.skipped {
-            text = format!("another run is at work, nothing done here: {text}");
+            text = format!("{text}; another run is at work, and took over");
         }
         if self.interrupted {
             text = format!("interrupted: {text}; what is done stays");
         }
-        if let Some(left) = self.left {
-            text = format!("{text}; out of time, about {} left", count(left));
+        if self.out_of_time {
+            let left = self
+                .left
+                .map_or("more may be".into(), |left| format!("about {}", count(left)));
+            text = format!("{text}; out of time, {left} left");
         }
         text
     }
@@ -680,7 +735,7 @@ impl Outcome {
 
 impl Report for Outcome {
     fn table(&self, out: &mut Page<'_>) -> io::Result<()> {
-        let style = if self.skipped || self.interrupted || self.left.is_some() {
+        let style = if self.skipped || self.interrupted || self.out_of_time {
             Style::Warning
         } else {
             Style::Good

@@ -196,7 +196,8 @@ impl Report for Verdict {
             )
         } else {
             let remedy = if self.pending.is_empty() {
-                "put it back by hand, or have it done: drop table sessctl.schema_history, then sessctl migrate"
+                "put it back, drop what is extra or --allow it; for sessctl's own objects this does it: \
+                 drop table sessctl.schema_history, then sessctl migrate"
             } else {
                 "run sessctl migrate"
             };

@@ -22,8 +22,9 @@ use crate::failure::Failure;
 pub type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
 /// What every transaction begins with. Objects that somebody put into `public` under the names of built-in functions and
-/// operators are out of sight, and times are written in UTC.
-const SAFE_SETTINGS: &str = "set local search_path = pg_catalog, pg_temp; set local timezone = 'UTC'";
+/// operators are out of sight, times are written in UTC, and nothing waits for ever for a table that somebody has locked.
+const SAFE_SETTINGS: &str =
+    "set local search_path = pg_catalog, pg_temp; set local timezone = 'UTC'; set local lock_timeout = '5s'";
 
 /// One connection.
 pub struct Database {

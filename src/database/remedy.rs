@@ -83,6 +83,13 @@ fn details(error: &Error) -> String {
 fn statement_remedy(db: &DbError) -> Option<String> {
     let code = db.code();
     let is_one_of = |codes: &[SqlState]| codes.contains(code);
+    if *code == SqlState::LOCK_NOT_AVAILABLE {
+        return Some(
+            "something holds a lock: select pid, state, query from pg_stat_activity where pid in (select pid from pg_locks \
+             where granted and relation = 'public.user_sessions'::regclass)"
+                .into(),
+        );
+    }
     let text = if is_one_of(&[
         SqlState::UNDEFINED_FUNCTION,
         SqlState::UNDEFINED_TABLE,

@@ -197,6 +197,8 @@ drop function public.end_inactive_sessions(integer); create procedure public.end
 create function public.calculate_session_duration(timestamptz) returns integer language sql as 'select 1';
 -- name: variadic overload
 create function public.cleanup_old_sessions(variadic integer[]) returns integer language sql as 'select 1';
+-- name: a blank within a literal of a function
+do $x$ declare d text := pg_get_functiondef('sessctl.end_inactive_batch(timestamptz,tid[],boolean,boolean)'::regprocedure); begin assert strpos(d, $$'active'$$) > 0; execute replace(d, $$'active'$$, $$'act ive'$$); end $x$;
 -- name: code behind a comment by joining two lines
 do $x$ declare d text := pg_get_functiondef('sessctl.cleanup_batch(timestamptz,integer,text)'::regprocedure); n text; begin n := regexp_replace(d, '(-- More than a slice[^\n]*)\n\s*("position" := )', E'\\1 \\2'); assert n <> d; execute n; end $x$;
 -- name: default privileges in the private schema
