@@ -14,7 +14,7 @@ use super::{Context, interrupted};
 use crate::database::Database;
 use crate::failure::Failure;
 use crate::migrations::{self, History, Patience};
-use crate::output::{Page, Report, Style};
+use crate::output::{Page, Report, Style, one_line};
 use crate::schema::{Class, Facts, Found, compare, snapshot};
 
 /// The oldest server this works on: security_invoker views came with it.
@@ -107,7 +107,7 @@ impl Args {
                 })
             });
         }
-        let takes_away = preflight(database, &pending).await?;
+        let Changes { takes_away, leaves } = preflight(database, &pending).await?;
         if self.dry_run {
             return Ok(Box::new(Plan {
                 pending,
@@ -117,6 +117,12 @@ impl Args {
         }
         for line in &takes_away {
             context.terminal.note(&format!("takes away {line}"));
+        }
+        for policy in &leaves {
+            context.terminal.warn(&format!(
+                "{} is not sessctl's and stays; sessctl verify shows what it lets pass",
+                one_line(policy)
+            ));
         }
         let patience = Patience {
             lock_timeout: self.lock_timeout.into(),
@@ -167,8 +173,15 @@ struct ForeignObject {
     owner: String,
 }
 
-/// Looks whether the migrations can work here, and gives back what they take away.
-async fn preflight(database: &Database, pending: &[Migration]) -> Result<Vec<String>, Failure> {
+/// What becomes of what is there.
+struct Changes {
+    takes_away: Vec<String>,
+    /// Policies of others.
+    leaves: Vec<String>,
+}
+
+/// Looks whether the migrations can work here, and what they would do to what is there.
+async fn preflight(database: &Database, pending: &[Migration]) -> Result<Changes, Failure> {
     let look: Preflight = database
         .json(include_str!("../migrations/preflight.sql"), &[])
         .await
@@ -255,12 +268,17 @@ async fn preflight(database: &Database, pending: &[Migration]) -> Result<Vec<Str
     let expected = snapshot();
     refuse_other_shape(&expected, found.facts())?;
     let is_pending = |version: &i32| pending.iter().any(|migration| migration.version() == *version);
-    let lines = takes_away(&expected, found.facts());
-    Ok(lines
+    let takes_away = takes_away(&expected, found.facts())
         .into_iter()
         .filter(|(version, _)| is_pending(version))
         .map(|(_, line)| line)
-        .collect())
+        .collect();
+    let is_ours = |object: &str| expected.contains_key(object) || SCRIPT_POLICIES.contains(&object);
+    let policies = found.facts().keys().filter(|object| object.starts_with("policy "));
+    Ok(Changes {
+        takes_away,
+        leaves: policies.filter(|object| !is_ours(object)).cloned().collect(),
+    })
 }
 
 /// A table of that name which is not the script's is left alone.
