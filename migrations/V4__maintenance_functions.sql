@@ -181,10 +181,15 @@ begin
         status = 'timeout',
         end_reason = 'timeout',
         ended_at = case when at_last_seen and isfinite(s.last_seen) then s.last_seen else now() end,
-        total_duration_seconds = public.calculate_session_duration(
-          s.started_at,
-          case when at_last_seen and isfinite(s.last_seen) then s.last_seen else now() end
-        )
+        total_duration_seconds = case
+          -- The usual session, in place: a call a row would add a twentieth to the sweep.
+          when not at_last_seen and s.started_at between '2000-01-01 00:00:00+00' and now()
+            then extract(epoch from now() - s.started_at)
+          else public.calculate_session_duration(
+            s.started_at,
+            case when at_last_seen and isfinite(s.last_seen) then s.last_seen else now() end
+          )
+        end
       where s.row_id = any (due) and s.last_seen < cutoff
         and (s.status = 'active' or include_idle and s.status = 'idle');
       get diagnostics affected = row_count;

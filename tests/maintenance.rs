@@ -380,6 +380,33 @@ fn a_duration_is_a_number_whatever_the_times() {
 }
 
 #[test]
+fn a_sweep_and_the_function_agree_on_every_duration() {
+    let usual = [
+        "now() - interval '1 second'",
+        "now() - interval '3 days 0.5 seconds'",
+        "now() + interval '1 hour'",
+        "'2000-01-01 00:00:00+00'",
+        "'1999-12-31 23:59:59.9+00'",
+    ];
+    for moment in ["now", "last-heartbeat"] {
+        let (db, mut client) = db();
+        for (number, start) in usual.iter().chain(&POISON).enumerate() {
+            let times = format!("{start}, now() - interval '2 hours 0.7 seconds'");
+            add(
+                &mut client,
+                &number.to_string(),
+                "started_at, last_heartbeat_at",
+                &times,
+            );
+        }
+        db.sessctl(&["end-inactive", "--ended-at", moment]).ok();
+        let same = "total_duration_seconds = public.calculate_session_duration(started_at, ended_at)";
+        assert_eq!(ids(&mut client, same), ids(&mut client, "status = 'timeout'"));
+        assert_eq!(ids(&mut client, "status = 'timeout'").len(), usual.len() + POISON.len());
+    }
+}
+
+#[test]
 fn arguments_out_of_range_are_refused_by_the_functions_and_by_the_program() {
     let (db, mut client) = db();
     for call in [
