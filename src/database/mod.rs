@@ -165,6 +165,16 @@ impl Database {
         sql: &str,
         parameters: &[Parameter<'_>],
     ) -> Result<T, QueryError> {
+        // A simple query is planned in place: the server spares the copies that a statement with parameters keeps.
+        if parameters.is_empty() {
+            let mut messages = self.rows(sql).await?.into_iter();
+            let row = messages.find_map(|message| match message {
+                SimpleQueryMessage::Row(row) => Some(row),
+                _ => None,
+            });
+            let row = row.ok_or(QueryError::Empty)?;
+            return Ok(serde_json::from_str(row.try_get(0)?.unwrap_or("null"))?);
+        }
         let rows = self.client.query_typed(sql, parameters).await?;
         let text: &str = rows.first().ok_or(QueryError::Empty)?.try_get(0)?;
         Ok(serde_json::from_str(text)?)
