@@ -721,21 +721,23 @@ fn a_table_that_is_rewritten_under_a_sweep_is_swept_to_the_end() {
 }
 
 #[test]
-fn a_locked_table_is_not_waited_for_without_end() {
+fn a_locked_table_is_not_waited_for_without_end_and_the_holder_is_named() {
     let db = seeded();
-    let mut other = db.admin();
+    let mut other = db.client();
     other
         .batch_execute("drop table sessctl.schema_history; begin; lock table public.user_sessions")
         .unwrap();
+    let pid = number(&mut other, "select pg_backend_pid()::bigint");
     for arguments in [
         &["summary"][..],
         &["end-inactive", "--max-retries", "1"],
         &["cleanup", "--max-retries", "1"],
         &["migrate"],
+        &["verify"],
     ] {
         db.sessctl(arguments)
             .exits(3)
             .says("lock timeout")
-            .says("something holds a lock");
+            .says(&format!("process {pid} holds the table"));
     }
 }

@@ -34,8 +34,7 @@ impl Args {
     pub async fn run(&self, context: &Context<'_>) -> Result<Box<dyn Report>> {
         let database = context.connect("doctor").await?;
         let before = Utc::now();
-        let answer = database.json(include_str!("doctor.sql"), &[]).await;
-        let found: Findings = answer.map_err(|error| error.explain("doctor failed"))?;
+        let found: Findings = database.ask(include_str!("doctor.sql"), &[], "doctor failed").await?;
         let skew = found.now.signed_duration_since(before).num_seconds();
         let target = database.target().clone();
         let in_step = verify::is_in_step(&database).await;

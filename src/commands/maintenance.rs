@@ -276,7 +276,7 @@ impl Job<'_> {
                         Err(failure) => return Err(failure),
                     }
                 }
-                Err(error) => return Err(error.explain(&format!("{} failed", self.command))),
+                Err(error) => return Err(database.explain(error, &format!("{} failed", self.command)).await),
             }
         }
     }
@@ -284,8 +284,8 @@ impl Job<'_> {
     async fn count(&self, database: &Database, cutoff: &str) -> Result<u64, Failure> {
         let mut parameters: Vec<Parameter<'_>> = vec![(&cutoff, Type::TEXT)];
         parameters.extend(self.extra.iter().cloned());
-        let answer = database.json(self.count, &parameters).await;
-        answer.map_err(|error| error.explain(&format!("{}: can't count", self.command)))
+        let what = format!("{}: can't count", self.command);
+        database.ask(self.count, &parameters, &what).await
     }
 }
 
@@ -553,7 +553,8 @@ impl Run<'_> {
         };
         if hopeless {
             self.abandon().await;
-            return Err(self.give_up(explain(&error, &self.failed())));
+            let failure = self.database.explain(error.into(), &self.failed()).await;
+            return Err(self.give_up(failure));
         }
         if fault == Fault::TooSlow {
             self.scale(0.5);

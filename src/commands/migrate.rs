@@ -182,10 +182,8 @@ struct Changes {
 
 /// Looks whether the migrations can work here, and what they would do to what is there.
 async fn preflight(database: &Database, pending: &[Migration]) -> Result<Changes, Failure> {
-    let look: Preflight = database
-        .json(include_str!("../migrations/preflight.sql"), &[])
-        .await
-        .map_err(|error| error.explain("can't look at the database"))?;
+    let sql = include_str!("../migrations/preflight.sql");
+    let look: Preflight = database.ask(sql, &[], "can't look at the database").await?;
     let mut missing = Vec::new();
     if !look.auth_users {
         missing.push("table auth.users".to_owned());

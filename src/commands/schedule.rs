@@ -78,10 +78,10 @@ impl Args {
         let report: Box<dyn Report> = match &self.action {
             Action::Install(install) => Box::new(install.run(&database).await?),
             Action::List => Box::new(Listing {
-                jobs: ask(&database, include_str!("schedule_list.sql")).await?,
+                jobs: database.ask(include_str!("schedule_list.sql"), &[], FAILED).await?,
             }),
             Action::Remove => Box::new(Removed {
-                names: ask(&database, include_str!("schedule_remove.sql")).await?,
+                names: database.ask(include_str!("schedule_remove.sql"), &[], FAILED).await?,
             }),
         };
         database.close().await;
@@ -89,12 +89,7 @@ impl Args {
     }
 }
 
-async fn ask<T: serde::de::DeserializeOwned>(database: &Database, sql: &str) -> Result<T, Failure> {
-    database
-        .json(sql, &[])
-        .await
-        .map_err(|error| error.explain("schedule failed"))
-}
+const FAILED: &str = "schedule failed";
 
 #[derive(Deserialize)]
 struct State {
@@ -107,7 +102,7 @@ struct State {
 
 /// pg_cron, and to install jobs also the functions that they call.
 async fn require_pg_cron(database: &Database, to_install: bool) -> Result<(), Failure> {
-    let state: State = ask(database, include_str!("schedule_state.sql")).await?;
+    let state: State = database.ask(include_str!("schedule_state.sql"), &[], FAILED).await?;
     if !state.installed {
         let what = format!("pg_cron is not enabled in database {}", state.database);
         return Err(Failure::new(what).remedy(if state.available {

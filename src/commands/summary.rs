@@ -25,8 +25,7 @@ impl Args {
     /// The server's or the connection's.
     pub async fn run(&self, context: &Context<'_>) -> Result<Box<dyn Report>> {
         let database = context.connect("summary").await?;
-        let answer = database.json(include_str!("summary.sql"), &[]).await;
-        let summary: Summary = answer.map_err(|error| error.explain("summary failed"))?;
+        let summary: Summary = database.ask(include_str!("summary.sql"), &[], "summary failed").await?;
         database.close().await;
         if summary.filtered {
             context.terminal.warn(

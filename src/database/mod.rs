@@ -6,6 +6,7 @@
 mod remedy;
 pub mod tls;
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::task::JoinHandle;
 use tokio_postgres::error::SqlState;
@@ -180,11 +181,76 @@ impl Database {
         Ok(serde_json::from_str(text)?)
     }
 
+    /// [`Self::json`], its error in words: `what` could not be done.
+    ///
+    /// # Errors
+    /// The server's, or the connection's.
+    pub async fn ask<T: DeserializeOwned>(
+        &self,
+        sql: &str,
+        parameters: &[Parameter<'_>],
+        what: &str,
+    ) -> Result<T, Failure> {
+        match self.json(sql, parameters).await {
+            Ok(answer) => Ok(answer),
+            Err(error) => Err(self.explain(error, what).await),
+        }
+    }
+
+    /// [`QueryError::explain`], and where a lock was in the way, who holds it. Ends the transaction that failed.
+    pub async fn explain(&self, error: QueryError, what: &str) -> Failure {
+        let is_held = error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE);
+        let failure = error.explain(what);
+        if !is_held {
+            return failure;
+        }
+        let _ = self.run("rollback").await;
+        match self.who_holds().await {
+            Some(remedy) => failure.remedy(remedy),
+            None => failure,
+        }
+    }
+
+    /// [`Self::explain`] for what reads the history, which needs two rights of its own.
+    pub async fn explain_history(&self, error: QueryError, what: &str) -> Failure {
+        let is_denied = error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE);
+        let failure = self.explain(error, what).await;
+        if is_denied {
+            failure
+                .remedy("this needs: grant usage on schema sessctl to …; grant select on sessctl.schema_history to …")
+        } else {
+            failure
+        }
+    }
+
+    /// Who holds a lock on the table, and what to do about it. No transaction may be open.
+    pub async fn who_holds(&self) -> Option<String> {
+        let holder: Option<Holder> = self.json(include_str!("holder.sql"), &[]).await.ok()?;
+        let Holder {
+            pid,
+            seconds,
+            state,
+            query,
+        } = holder?;
+        Some(format!(
+            "process {pid} holds the table ({state}, for {seconds} s: {query}); wait for it, or end it with: select \
+             pg_terminate_backend({pid})"
+        ))
+    }
+
     /// Says goodbye, so that a pooler sees a clean end.
     pub async fn close(self) {
         drop(self.client);
         let _ = self.driver.await;
     }
+}
+
+#[derive(Deserialize)]
+struct Holder {
+    pid: i32,
+    seconds: i64,
+    state: String,
+    query: String,
 }
 
 /// Why a query gave no value.
@@ -211,15 +277,11 @@ impl From<serde_json::Error> for QueryError {
 }
 
 impl QueryError {
-    /// [`Self::explain`] for what reads the history, which needs two rights of its own.
-    pub fn explain_history(self, what: &str) -> Failure {
-        let denied = matches!(&self, Self::Server(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE));
-        let failure = self.explain(what);
-        if denied {
-            failure
-                .remedy("this needs: grant usage on schema sessctl to …; grant select on sessctl.schema_history to …")
-        } else {
-            failure
+    /// The SQLSTATE, where the server refused.
+    pub fn code(&self) -> Option<&SqlState> {
+        match self {
+            Self::Server(error) => error.code(),
+            _ => None,
         }
     }
 

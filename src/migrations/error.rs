@@ -3,7 +3,6 @@
 use std::error::Error as StdError;
 
 use refinery::Migration;
-use serde::Deserialize;
 use tokio_postgres::error::{DbError, ErrorPosition, SqlState};
 
 use crate::database::{Database, server_message};
@@ -75,25 +74,12 @@ fn place(sql: &str, db: &DbError) -> Option<Place> {
     Some(Place { line, column, excerpt })
 }
 
-#[derive(Deserialize)]
-struct Blocker {
-    pid: i32,
-    seconds: i64,
-    state: String,
-    query: String,
-}
-
 async fn remedy(database: &Database, db: &DbError) -> Option<String> {
     let code = db.code();
     if *code == SqlState::LOCK_NOT_AVAILABLE {
-        let blocker: Option<Blocker> = database.json(include_str!("blockers.sql"), &[]).await.ok()?;
-        return Some(match blocker {
-            Some(b) => format!(
-                "process {} holds the table ({}, for {} s: {}); wait for it, or end it with: select pg_terminate_backend({})",
-                b.pid, b.state, b.seconds, b.query, b.pid
-            ),
-            None => "a table was in use for too long; run it again, or with a larger --lock-timeout".into(),
-        });
+        let holder = database.who_holds().await;
+        return holder
+            .or_else(|| Some("a table was in use for too long; run it again, or with a larger --lock-timeout".into()));
     }
     if *code == SqlState::QUERY_CANCELED {
         return Some(

@@ -9,7 +9,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
 use super::{POLL, Patience, error, lock, step};
-use crate::database::{Database, QueryError};
+use crate::database::Database;
 use crate::failure::Failure;
 use crate::output::Terminal;
 
@@ -96,19 +96,15 @@ fn is_race(error: &refinery::Error) -> bool {
 }
 
 async fn look(database: &Database, index: &str) -> Result<State, Failure> {
-    let state = database.json(STATE_SQL, &[(&index, Type::TEXT)]).await;
-    state.map_err(|error| cannot_look(error, index))
-}
-
-fn cannot_look(error: QueryError, index: &str) -> Failure {
-    error.explain(&format!("can't look at index {index}"))
+    let what = format!("can't look at index {index}");
+    database.ask(STATE_SQL, &[(&index, Type::TEXT)], &what).await
 }
 
 /// Drops the index, if it is still invalid and nobody's build once this process has the lock.
 async fn drop_invalid(database: &Database, index: &str, patience: Patience) -> Result<(), Failure> {
     lock(database, patience).await?;
     let state = database.json_within(STATE_SQL, &[(&index, Type::TEXT)]).await;
-    let state: State = state.map_err(|error| cannot_look(error, index))?;
+    let state: State = state.map_err(|error| error.explain(&format!("can't look at index {index}")))?;
     let sql = if state.exists && !state.valid && state.builder.is_none() {
         format!("drop index public.{index}; commit")
     } else {
@@ -116,10 +112,9 @@ async fn drop_invalid(database: &Database, index: &str, patience: Patience) -> R
     };
     if let Err(error) = database.run(&sql).await {
         let _ = database.run("rollback").await;
-        return Err(
-            crate::database::explain(&error, &format!("can't drop the invalid index {index}"))
-                .remedy("a long query may hold the table: run sessctl migrate again"),
-        );
+        return Err(database
+            .explain(error.into(), &format!("can't drop the invalid index {index}"))
+            .await);
     }
     Ok(())
 }

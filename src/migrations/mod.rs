@@ -93,7 +93,12 @@ impl History {
     /// The server's.
     pub async fn read(database: &Database) -> Result<Self, Failure> {
         let answer = database.json(HISTORY_SQL, &[]).await;
-        answer.map_err(|error| error.explain_history("can't read the migrations' history"))
+        match answer {
+            Ok(history) => Ok(history),
+            Err(error) => Err(database
+                .explain_history(error, "can't read the migrations' history")
+                .await),
+        }
     }
 
     /// The migrations applied, oldest first.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::database::Database;
+use crate::database::{Database, explain};
 use crate::failure::Failure;
 use crate::migrations::Applied;
 
@@ -36,9 +36,11 @@ impl Found {
         let opening = format!("set transaction read only; {SETTINGS_SQL}");
         // All sent at once: one round trip.
         let (found, ended) = tokio::join!(database.json_after(&opening, FACTS_SQL, &[]), database.run("rollback"));
-        let found = found.map_err(|error| error.explain_history("can't look at the schema"))?;
-        ended.map_err(|error| crate::database::explain(&error, "can't look at the schema"))?;
-        Ok(found)
+        match (found, ended) {
+            (Ok(found), Ok(())) => Ok(found),
+            (Err(error), _) => Err(database.explain_history(error, "can't look at the schema").await),
+            (_, Err(error)) => Err(explain(&error, "can't look at the schema")),
+        }
     }
 
     /// What the catalogs say.

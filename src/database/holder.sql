@@ -1,4 +1,4 @@
--- Who holds a lock on the tables that migrations lock: the oldest transaction among them, or null. No parameters.
+-- Who holds a lock on the table, or on the one it refers to: the oldest transaction among them, or null. No parameters.
 select coalesce((
   select json_build_object(
     'pid', a.pid,
