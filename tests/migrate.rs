@@ -156,6 +156,7 @@ fn a_table_of_another_shape_is_left_alone_with_the_differences() {
         .says("column id is bigint instead of uuid")
         .says("column platform is missing")
         .says("nothing was changed");
+    db.sessctl(&["doctor"]).exits(1).says("the table lacks columns");
     db.client()
         .batch_execute("drop table public.user_sessions; create view public.user_sessions as select 1 as one")
         .unwrap();

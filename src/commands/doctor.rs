@@ -256,14 +256,20 @@ fn role(found: &Findings, lines: &mut Vec<Line>) {
 
 fn rows(found: &Findings, lines: &mut Vec<Line>) {
     let Some(rows) = &found.rows else {
-        lines.push(if found.table_exists {
+        lines.push(if !found.table_exists {
+            problem("rows", "there is no table public.user_sessions", "run sessctl migrate")
+        } else if found.filtered.is_none() {
             warning(
                 "rows",
                 "can't be read by this role",
                 "use postgres, or grant select on public.user_sessions",
             )
         } else {
-            problem("rows", "there is no table public.user_sessions", "run sessctl migrate")
+            problem(
+                "rows",
+                "not looked at: the table lacks columns that sessions have",
+                "run sessctl migrate --dry-run: it says whether the table can be brought to the schema",
+            )
         });
         return;
     };
