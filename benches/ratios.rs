@@ -88,6 +88,8 @@ struct Batches {
     longest: Option<f64>,
     /// A snapshot held open elsewhere keeps dead rows from being pruned.
     snapshot: bool,
+    /// How often the pair runs for each of `--runs`: what is short swings more.
+    times: usize,
 }
 
 const CLEANUP: Batches = Batches {
@@ -100,6 +102,7 @@ const CLEANUP: Batches = Batches {
     goal: 1.1,
     longest: Some(20.0),
     snapshot: false,
+    times: 1,
 };
 
 const DAILY: Batches = Batches {
@@ -110,6 +113,7 @@ const DAILY: Batches = Batches {
         where ended_at < now() - interval '4272 hours' and status not in ('active', 'idle')",
     goal: 1.2,
     longest: None,
+    times: 5,
     ..CLEANUP
 };
 
@@ -371,7 +375,7 @@ impl Lab {
 
     fn batches(&self, case: &Batches) -> Vec<Row> {
         let changes = self.count(case.data.stale) > 0;
-        let runs = if changes { self.runs } else { QUICK_RUNS };
+        let runs = if changes { self.runs * case.times } else { QUICK_RUNS };
         let (mut floor, mut ours, mut longest, mut batches) = (vec![], vec![], vec![], vec![]);
         let kept = (!changes).then(|| self.copy(case.data));
         for _ in 0..runs {
