@@ -2,6 +2,7 @@
 -- either set of default privileges end in the same state. Rights of roles that the platform does not know are kept.
 
 -- A view of other columns can't be replaced. It goes without CASCADE: what depends on it is named by the error, and stays.
+-- The rights of roles that the platform does not know come back with the new one.
 do $$
 begin
   if exists (
@@ -13,6 +14,16 @@ begin
         where a.attrelid = c.oid and a.attnum > 0
       ) <> 'platform text, active_count bigint, avg_session_minutes numeric, oldest_session timestamp with time zone, latest_activity timestamp with time zone'
   ) then
+    perform pg_catalog.set_config('sessctl.grants', (
+      select pg_catalog.string_agg(
+        pg_catalog.format('grant %s on public.active_sessions_summary to %I%s;', x.privilege_type, r.rolname,
+          case when x.is_grantable then ' with grant option' end),
+        ' ')
+      from pg_catalog.pg_class c
+      cross join lateral pg_catalog.aclexplode(c.relacl) x
+      join pg_catalog.pg_roles r on r.oid = x.grantee
+      where c.oid = 'public.active_sessions_summary'::pg_catalog.regclass and x.grantee <> c.relowner
+    ), true);
     drop view public.active_sessions_summary;
   end if;
 end
@@ -30,6 +41,12 @@ select
 from public.user_sessions
 where status = 'active'
 group by platform;
+
+do $$
+begin
+  execute coalesce(pg_catalog.current_setting('sessctl.grants', true), '');
+end
+$$;
 
 revoke all on public.user_sessions, public.active_sessions_summary from public, anon, authenticated, service_role;
 grant select, insert, update on public.user_sessions to authenticated;

@@ -1,5 +1,7 @@
 //! The command line: what every command takes, and the list of commands.
 
+use std::cell::OnceCell;
+
 use anyhow::{Context as _, Result};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
@@ -112,17 +114,18 @@ impl Cli {
         let context = Context {
             connection: &self.global.connection,
             terminal,
+            canceller: OnceCell::new(),
         };
         runtime.block_on(async {
             match self.command {
                 Command::Migrate(args) => args.run(&context).await,
                 Command::EndInactive(args) => args.run(&context).await,
                 Command::Cleanup(args) => args.run(&context).await,
-                Command::Summary(args) => args.run(&context).await,
-                Command::Verify(args) => args.run(&context).await,
-                Command::Status(args) => args.run(&context).await,
-                Command::Doctor(args) => args.run(&context).await,
-                Command::Schedule(args) => args.run(&context).await,
+                Command::Summary(args) => context.until_stopped(args.run(&context)).await,
+                Command::Verify(args) => context.until_stopped(args.run(&context)).await,
+                Command::Status(args) => context.until_stopped(args.run(&context)).await,
+                Command::Doctor(args) => context.until_stopped(args.run(&context)).await,
+                Command::Schedule(args) => context.until_stopped(args.run(&context)).await,
                 Command::Sandbox(args) => args.run(&context).await,
                 Command::Demo(args) => args.run(&context).await,
                 Command::Completions(args) => args.run(Self::command()),

@@ -244,8 +244,46 @@ fn a_summary_view_of_other_columns_is_made_anew_and_its_dependents_block() {
     db.sessctl(&["migrate"])
         .exits(3)
         .says("view public.on_top depends on view public.active_sessions_summary");
-    client.batch_execute("drop view public.on_top").unwrap();
-    migrates_in_step(&db);
+    let role = format!("bi_{}", db.name);
+    db.admin().batch_execute(&format!("create role {role}")).unwrap();
+    client
+        .batch_execute(&format!(
+            "drop view public.on_top; grant select on public.active_sessions_summary to {role}"
+        ))
+        .unwrap();
+    db.sessctl(&["migrate"]).ok();
+    db.sessctl(&["verify"]).ok();
+    let kept = format!("select has_table_privilege('{role}', 'public.active_sessions_summary', 'select')");
+    assert!(client.query_one(&kept, &[]).unwrap().get::<_, bool>(0));
+    db.admin()
+        .batch_execute(&format!("drop owned by {role}; drop role {role}"))
+        .unwrap();
+}
+
+#[test]
+fn rights_that_go_with_a_function_that_must_be_made_anew_are_listed() {
+    let db = pasted(Grants::Closed);
+    let role = format!("cron_{}", db.name);
+    db.admin().batch_execute(&format!("create role {role}")).unwrap();
+    let line = format!("right execute on function public.end_inactive_sessions(integer) from {role}");
+    db.client()
+        .batch_execute(&format!(
+            "grant execute on function public.end_inactive_sessions(integer) to {role}"
+        ))
+        .unwrap();
+    let run = db.sessctl(&["migrate", "--dry-run"]).ok();
+    assert!(!run.stdout.contains(&line) && !run.stderr.contains(&line));
+    db.client()
+        .batch_execute(&format!(
+            "drop function public.end_inactive_sessions(integer);
+             create function public.end_inactive_sessions(timeout_minutes integer default 30) returns bigint language sql as 'select 1::bigint';
+             grant execute on function public.end_inactive_sessions(integer) to {role}"
+        ))
+        .unwrap();
+    db.sessctl(&["migrate"]).ok().says(&line);
+    db.admin()
+        .batch_execute(&format!("drop owned by {role}; drop role {role}"))
+        .unwrap();
 }
 
 #[test]

@@ -741,3 +741,96 @@ fn a_locked_table_is_not_waited_for_without_end_and_the_holder_is_named() {
             .says(&format!("process {pid} holds the table"));
     }
 }
+
+#[test]
+fn of_several_lock_holders_the_one_in_the_way_is_named() {
+    let db = seeded();
+    let (mut reader, mut holder) = (db.client(), db.client());
+    let (mut reading, mut holding) = (reader.transaction().unwrap(), holder.transaction().unwrap());
+    reading
+        .batch_execute("select from public.user_sessions limit 1")
+        .unwrap();
+    holding
+        .batch_execute("lock table public.user_sessions in exclusive mode")
+        .unwrap();
+    let pid: i32 = holding.query_one("select pg_backend_pid()", &[]).unwrap().get(0);
+    db.sessctl(&["end-inactive", "--max-retries", "0"])
+        .exits(3)
+        .says(&format!("process {pid} holds the table"));
+}
+
+#[test]
+fn a_lock_that_goes_in_time_costs_nothing_but_time() {
+    let db = seeded();
+    for (arguments, key, done) in BOTH_COMMANDS {
+        let mut holder = db.client();
+        let mut holding = holder.transaction().unwrap();
+        holding
+            .batch_execute("lock table public.user_sessions in exclusive mode")
+            .unwrap();
+        let child = start(db.command(arguments));
+        // Longer than the lock_timeout of one batch.
+        thread::sleep(Duration::from_millis(1500));
+        holding.rollback().unwrap();
+        let run = end(child).ok();
+        assert_eq!(number(&mut db.admin(), done), DUE);
+        assert_counts(&run, key, DUE);
+    }
+}
+
+#[test]
+fn slow_rows_make_small_batches_whatever_the_ceiling() {
+    let db = seeded();
+    slow_down(&db, 0.001);
+    let run = db
+        .sessctl(&["end-inactive", "--batch-size", "1000000", "--format", "json"])
+        .ok();
+    assert_counts(&run, "ended", DUE);
+    // A thousand at first, which takes a second at least; then no more than the least.
+    let batches = run.json()["batches"].as_u64().unwrap();
+    assert!(batches >= 4, "{batches} batches");
+}
+
+#[test]
+fn a_run_out_of_time_says_how_many_are_left() {
+    let db = seeded();
+    for (arguments, key, done) in BOTH_COMMANDS {
+        let run = db.sessctl(&[arguments, &["--max-runtime", "1ms"]].concat()).ok();
+        let count = number(&mut db.admin(), done);
+        assert_counts(&run, key, count);
+        assert!(count > 0 && count < DUE, "{count}");
+        assert_eq!(run.json()["left"], Value::from(DUE - count));
+    }
+}
+
+#[test]
+fn a_signal_stops_a_command_that_connects_or_waits() {
+    let silent = FakeServer::start(Manner::Silence);
+    for arguments in [&["summary"][..], &["end-inactive"], &["migrate"]] {
+        let mut command = sessctl();
+        command.env("DATABASE_URL", silent.url()).args(arguments);
+        let before = silent.connections();
+        let child = start(command);
+        while silent.connections() == before {
+            thread::sleep(Duration::from_millis(5));
+        }
+        send("-TERM", child.id());
+        end(child).exits(130).says("stopped");
+    }
+    let (db, proxy) = (seeded(), Proxy::to_the_server());
+    let mut holder = db.client();
+    holder.batch_execute("begin; lock table public.user_sessions").unwrap();
+    for (number, command) in ["summary", "verify", "doctor"].into_iter().enumerate() {
+        let child = start(through(&proxy, &db, &[command]));
+        proxy.wait_for("begin", number + 1);
+        thread::sleep(Duration::from_millis(100));
+        send("-INT", child.id());
+        end(child).exits(130).says("stopped");
+    }
+    // What the server did for them goes with them.
+    let waiting = format!(
+        "select count(*) from pg_stat_activity where datname = '{}' and wait_event_type = 'Lock'",
+        db.name
+    );
+    assert_eq!(number(&mut db.admin(), &waiting), 0);
+}

@@ -1,6 +1,6 @@
 //! `sessctl migrate` on fresh databases, on ones that can't be migrated, many at once, and killed half-way.
 
-use std::process::Child;
+use std::process::{Child, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -204,6 +204,11 @@ fn a_failed_migration_leaves_the_version_before_it_whole_and_shows_place_message
         .exits(3)
         .says("migration V5__view_and_grants.sql");
     assert!(run.stderr.contains("is not a view"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("PL/pgSQL function inline_code_block line"),
+        "{}",
+        run.stderr
+    );
     assert_eq!(history(&db), [1, 2, 3, 4]);
 }
 
@@ -245,6 +250,22 @@ fn a_table_in_use_is_waited_for_only_so_long_and_the_blocker_is_named() {
         .says(&format!("process {pid} holds the table"));
     transaction.rollback().unwrap();
     db.sessctl(&["migrate"]).ok();
+    in_step(&db);
+}
+
+#[test]
+fn a_table_that_is_free_again_in_time_is_migrated() {
+    let db = Db::fresh(Grants::Closed);
+    db.client().batch_execute(crate::common::ORIGINAL_SCRIPT).unwrap();
+    let mut reader = db.client();
+    let mut transaction = reader.transaction().unwrap();
+    transaction.batch_execute("select from public.user_sessions").unwrap();
+    thread::scope(|scope| {
+        let migrate = scope.spawn(|| db.sessctl(&["migrate"]));
+        thread::sleep(Duration::from_millis(1500));
+        transaction.rollback().unwrap();
+        migrate.join().unwrap().ok().says("a table is in use, trying again");
+    });
     in_step(&db);
 }
 
@@ -358,6 +379,31 @@ fn a_concurrent_build_waits_for_an_old_transaction_and_names_it() {
     });
     first.ok().says(&format!("the oldest is process {pid}"));
     second.ok();
+    in_step(&db);
+}
+
+#[test]
+fn a_build_that_waits_for_a_writer_who_came_just_before_names_it() {
+    let db = Db::fresh(Grants::Closed);
+    db.client().batch_execute(crate::common::ORIGINAL_SCRIPT).unwrap();
+    fill(&db, 100);
+    db.sessctl(&["migrate", "--target", "11"]).ok();
+    let mut writer = db.client();
+    let mut transaction = writer.transaction().unwrap();
+    transaction
+        .batch_execute("update public.user_sessions set last_heartbeat_at = now()")
+        .unwrap();
+    let pid: i32 = transaction.query_one("select pg_backend_pid()", &[]).unwrap().get(0);
+    let mut migrate = db.command(&["migrate"]);
+    let child = migrate.stderr(Stdio::piped()).spawn().unwrap();
+    // Two looks, a second between them.
+    thread::sleep(Duration::from_millis(2500));
+    transaction.rollback().unwrap();
+    let stderr = String::from_utf8(child.wait_with_output().unwrap().stderr).unwrap();
+    assert!(
+        stderr.contains(&format!("the build waits for process {pid}")),
+        "{stderr}"
+    );
     in_step(&db);
 }
 

@@ -112,6 +112,16 @@ fn a_job_fires_ends_a_session_and_is_listed_with_its_rows() {
         .exits(1)
         .says("sessctl-cleanup failed once in the last day: ERROR: out of luck");
 
+    client
+        .batch_execute(
+            "delete from cron.job_run_details where status = 'failed';
+             select cron.alter_job(jobid, active := false) from cron.job where jobname = 'sessctl-cleanup'",
+        )
+        .unwrap();
+    run(&sandbox, &["doctor"]).says("sessctl-cleanup is switched off");
+    run(&sandbox, &["schedule", "install"]).ok();
+    run(&sandbox, &["doctor"]).ok().says("sessctl-cleanup (17 3 * * *)");
+
     run(&sandbox, &["schedule", "remove"])
         .ok()
         .says("removed sessctl-cleanup, sessctl-end-inactive");

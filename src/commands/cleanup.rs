@@ -41,6 +41,7 @@ impl Args {
             limit: self.days,
             extra: Vec::new(),
             batch_size: self.batch_size,
+            first_batch: 25_000,
         };
         Ok(Box::new(job.run(&self.options, context).await?))
     }

@@ -67,6 +67,7 @@ impl Args {
                 (&LIST_SIZE, Type::INT4),
             ],
             batch_size: self.batch_size,
+            first_batch: 1_000,
         };
         Ok(Box::new(job.run(&self.options, context).await?))
     }

@@ -33,6 +33,9 @@ const FLUSH: &str = "select pg_catalog.pg_logical_emit_message(true, 'sessctl', 
 /// How long a batch should take; the next one is made larger or smaller by it.
 const BATCH_TARGET: Duration = Duration::from_millis(250);
 
+/// What the time a batch took does not make it smaller than.
+const LEAST_ROWS: i32 = 500;
+
 /// How long a stop may wait for the batch at work before it is cancelled.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -81,6 +84,8 @@ pub struct Job<'a> {
     pub extra: Vec<Parameter<'a>>,
     /// The most rows of a batch.
     pub batch_size: i32,
+    /// The most rows of the first one, which knows nothing yet of how long they take.
+    pub first_batch: i32,
 }
 
 #[derive(Deserialize)]
@@ -231,7 +236,7 @@ impl Job<'_> {
                 position: None,
                 list: look.list,
                 pass: Pass::default(),
-                rows: self.batch_size,
+                rows: self.batch_size.min(self.first_batch),
                 most_rows: self.batch_size,
                 failures: 0,
             };
@@ -530,7 +535,10 @@ impl Run<'_> {
         // At most doubled: a quick batch may have had little to do.
         self.scale((BATCH_TARGET.as_secs_f64() / took.as_secs_f64()).min(2.0));
         // What is slow for another reason than its rows gets no faster by ever smaller batches.
-        self.rows = self.rows.max(self.job.batch_size / 16).min(self.most_rows);
+        self.rows = self
+            .rows
+            .max((self.job.batch_size / 16).min(LEAST_ROWS))
+            .min(self.most_rows);
     }
 
     #[allow(clippy::cast_possible_truncation)]

@@ -13,13 +13,14 @@ pub mod status;
 pub mod summary;
 pub mod verify;
 
+use std::cell::OnceCell;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{self, Target};
-use crate::database::Database;
+use crate::database::{Canceller, Database};
 use crate::failure::Failure;
 use crate::output::Terminal;
 
@@ -32,6 +33,8 @@ pub struct Context<'a> {
     pub connection: &'a config::Args,
     /// Where to write.
     pub terminal: &'a Terminal,
+    /// Stops what the server does for this command.
+    pub canceller: OnceCell<Canceller>,
 }
 
 impl Context<'_> {
@@ -58,11 +61,39 @@ impl Context<'_> {
     async fn reach(&self, target: &Target, command: &str) -> Result<Database> {
         let deadline = Instant::now() + self.connection.wait();
         loop {
-            match Database::connect(target, command).await {
+            let database = tokio::select! {
+                database = Database::connect(target, command) => database,
+                stopped = interrupted() => {
+                    stopped?;
+                    return Err(Failure::interrupted("stopped before it was connected").into());
+                }
+            };
+            match database {
                 Err(failure) if failure.is_passing() && Instant::now() < deadline => {
                     tokio::time::sleep(WAIT_PAUSE).await;
                 }
-                other => return Ok(other?),
+                Err(failure) => return Err(failure.into()),
+                Ok(database) => {
+                    let _ = self.canceller.set(database.canceller());
+                    return Ok(database);
+                }
+            }
+        }
+    }
+
+    /// Does what knows nothing of signals: one of them stops it, and what the server does for it.
+    ///
+    /// # Errors
+    /// Its own, or that it was stopped.
+    pub async fn until_stopped<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        tokio::select! {
+            result = work => result,
+            stopped = interrupted() => {
+                stopped?;
+                if let Some(canceller) = self.canceller.get() {
+                    canceller.cancel().await;
+                }
+                Err(Failure::interrupted("stopped before it was done").into())
             }
         }
     }

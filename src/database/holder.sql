@@ -1,4 +1,5 @@
--- Who holds a lock on the table, or on the one it refers to: the oldest transaction among them, or null. No parameters.
+-- Who most likely stood in the way: of those that hold a lock on the table, or one that a foreign key to auth.users meets,
+-- the oldest with the strongest; or null. No parameters.
 select coalesce((
   select json_build_object(
     'pid', a.pid,
@@ -10,12 +11,18 @@ select coalesce((
   join pg_catalog.pg_stat_activity as a on a.pid = l.pid
   where l.granted and l.pid <> pg_backend_pid()
     and l.database = (select d.oid from pg_catalog.pg_database as d where d.datname = current_database())
-    and l.relation in (
-      select c.oid
+    and exists (
+      select
       from pg_catalog.pg_class as c
       join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
-      where (n.nspname, c.relname) in (('public', 'user_sessions'), ('auth', 'users'))
+      where c.oid = l.relation and ((n.nspname, c.relname) = ('public', 'user_sessions')
+        or (n.nspname, c.relname) = ('auth', 'users') and l.mode not in ('AccessShareLock', 'RowShareLock'))
     )
-  order by a.xact_start
+  order by
+    array_position(
+      array['AccessExclusiveLock', 'ExclusiveLock', 'ShareRowExclusiveLock', 'ShareLock', 'ShareUpdateExclusiveLock'],
+      l.mode
+    ),
+    a.xact_start
   limit 1
 ), 'null')::text

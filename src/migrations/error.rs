@@ -39,7 +39,12 @@ pub async fn explain(database: &Database, migration: &Migration, error: &refiner
     let at = place
         .as_ref()
         .map_or(String::new(), |p| format!(":{}:{}", p.line, p.column));
-    let excerpt = place.map_or(String::new(), |p| p.excerpt);
+    // What runs inside a block has no place in the file: the server says where it was in the block.
+    let within = match db.where_() {
+        Some(context) if place.is_none() => format!("\nin {}", context.replace('\n', ", in ")),
+        _ => String::new(),
+    };
+    let excerpt = place.map_or(within, |p| p.excerpt);
     let failure = Failure::new(format!("migration {name}{at} failed: {}{excerpt}", server_message(db)))
         .because(anyhow::anyhow!("SQLSTATE {}", db.code().code()));
     match remedy(database, db).await {

@@ -3,15 +3,22 @@
 //! No lock of ours can span such a build, so the catalog says how things stand: an index that is valid is done, one that
 //! somebody builds is waited for, and one that a dead build left invalid is dropped and built anew.
 
+use std::convert::Infallible;
+use std::future::pending;
+use std::time::Duration;
+
 use refinery::Migration;
 use serde::Deserialize;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
-use super::{POLL, Patience, error, lock, step};
+use super::{LOCK_ATTEMPTS, LOCK_PAUSE, POLL, Patience, error, lock, step};
 use crate::database::Database;
 use crate::failure::Failure;
 use crate::output::Terminal;
+
+/// The pause before the first look at what a build waits for, and between two.
+const WATCH_PAUSE: Duration = Duration::from_secs(1);
 
 const STATE_SQL: &str = include_str!("index_state.sql");
 
@@ -71,7 +78,11 @@ pub async fn build(
             drop_invalid(database, &index, patience).await?;
             continue;
         }
-        match step(database, migration).await {
+        let built = tokio::select! {
+            built = step(database, migration) => built,
+            never = watch(database, &label, state.oldest.map(|oldest| oldest.pid), terminal) => match never {},
+        };
+        match built {
             Ok(_) if !look(database, &index).await?.valid => {
                 return Err(Failure::new(format!("{label}: index {index} did not come about"))
                     .remedy("another relation in schema public may have its name: rename that, then run sessctl migrate again"));
@@ -81,6 +92,27 @@ pub async fn build(
             Err(error) => return Err(error::explain(database, migration, &error).await),
         }
     }
+}
+
+/// Says whom the build waits for, once it does so for a while. It looks over a connection of its own; where there is none to
+/// be had, it says nothing.
+async fn watch(database: &Database, label: &str, mut told: Option<i32>, terminal: &Terminal) -> Infallible {
+    tokio::time::sleep(WATCH_PAUSE).await;
+    if let Ok(second) = Database::connect(database.target(), "migrate").await {
+        while let Ok(waits) = second.json::<Option<Oldest>>(include_str!("index_wait.sql"), &[]).await {
+            if let Some(Oldest { pid, seconds, state }) = waits
+                && told != Some(pid)
+            {
+                let state = state.as_deref().unwrap_or("unknown");
+                terminal.note(&format!(
+                    "{label}: the build waits for process {pid} ({state}, for {seconds} s)"
+                ));
+                told = Some(pid);
+            }
+            tokio::time::sleep(WATCH_PAUSE).await;
+        }
+    }
+    pending().await
 }
 
 /// Two builds met: one of them is the victim of the deadlock, finds the other's index or the other's history row.
@@ -102,21 +134,27 @@ async fn look(database: &Database, index: &str) -> Result<State, Failure> {
 
 /// Drops the index, if it is still invalid and nobody's build once this process has the lock.
 async fn drop_invalid(database: &Database, index: &str, patience: Patience) -> Result<(), Failure> {
-    lock(database, patience).await?;
-    let state = database.json_within(STATE_SQL, &[(&index, Type::TEXT)]).await;
-    let state: State = state.map_err(|error| error.explain(&format!("can't look at index {index}")))?;
-    let sql = if state.exists && !state.valid && state.builder.is_none() {
-        format!("drop index public.{index}; commit")
-    } else {
-        "rollback".into()
-    };
-    if let Err(error) = database.run(&sql).await {
+    let mut attempt = 1;
+    loop {
+        lock(database, patience).await?;
+        let state = database.json_within(STATE_SQL, &[(&index, Type::TEXT)]).await;
+        let state: State = state.map_err(|error| error.explain(&format!("can't look at index {index}")))?;
+        let sql = if state.exists && !state.valid && state.builder.is_none() {
+            format!("drop index public.{index}; commit")
+        } else {
+            "rollback".into()
+        };
+        let Err(error) = database.run(&sql).await else {
+            return Ok(());
+        };
         let _ = database.run("rollback").await;
-        return Err(database
-            .explain(error.into(), &format!("can't drop the invalid index {index}"))
-            .await);
+        if error.code() != Some(&SqlState::LOCK_NOT_AVAILABLE) || attempt == LOCK_ATTEMPTS {
+            let what = format!("can't drop the invalid index {index}");
+            return Err(database.explain(error.into(), &what).await);
+        }
+        tokio::time::sleep(LOCK_PAUSE * attempt).await;
+        attempt += 1;
     }
-    Ok(())
 }
 
 /// The name in `create index concurrently if not exists NAME on …`.

@@ -33,7 +33,7 @@ const HISTORY_TABLE: &str = "sessctl.schema_history";
 const NO_TRANSACTION: &str = "-- sessctl: no-transaction";
 
 /// How often a migration that could not get its locks in time is tried, and the pause after the first try.
-const LOCK_ATTEMPTS: u32 = 5;
+const LOCK_ATTEMPTS: u32 = 8;
 const LOCK_PAUSE: Duration = Duration::from_millis(500);
 
 /// The pause between two looks at whether the other process has done its part.
