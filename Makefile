@@ -12,7 +12,7 @@ demo: server ## Watch the whole job run on a throwaway local PostgreSQL
 test: test-server ## Run all tests against a real PostgreSQL
 	$(CARGO) test --locked
 
-test-matrix: test-server ## Run all tests on PostgreSQL 15 to 18, or on some (ARGS='17 /folder/of/binaries')
+test-matrix: ## Run all tests on PostgreSQL 15 to 18, or on some (ARGS='17 /folder/of/binaries')
 	scripts/test-matrix $(ARGS)
 
 lint: ## Check formatting and lints

@@ -249,6 +249,7 @@ fn the_json_of_maintenance_has_the_documented_keys() {
 
 #[test]
 fn completions_and_the_manual_are_made_from_the_command_line() {
+    not_run("completions loaded in powershell and elvish: no packages of them");
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         Run::of(sessctl().args(["completions", shell]))
             .ok()
