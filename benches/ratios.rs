@@ -549,19 +549,27 @@ impl Lab {
             }
             last
         };
-        let (small, large) = (
-            peak(&CROWD, &["cleanup", "--days", "1"]),
-            peak(&CORRELATED, CLEANUP.sessctl),
-        );
-        vec![Row {
-            what: "peak memory, 1 k and 1 M rows".into(),
+        let row = |what: &str, small: f64, large: f64| Row {
+            what: what.into(),
             goal: "the same, ≤ 16 MiB".into(),
             floor: String::new(),
             ours: format!("{small:.1}, {large:.1} MiB"),
             result: format!("{:.2}", large / small),
             // A page more or less of the allocator's is the same.
             met: large <= 16.0 && large / small <= 1.1,
-        }]
+        };
+        vec![
+            row(
+                "peak memory, cleanup of 1 k and 1 M",
+                peak(&CROWD, &["cleanup", "--days", "1"]),
+                peak(&CORRELATED, CLEANUP.sessctl),
+            ),
+            row(
+                "peak memory, sweep of 1 k and 100 k",
+                peak(&CROWD, SWEEP.sessctl),
+                peak(&CORRELATED, SWEEP.sessctl),
+            ),
+        ]
     }
 
     fn migrate_stall(&self) -> Vec<Row> {

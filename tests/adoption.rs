@@ -145,6 +145,9 @@ fn columns_indexes_views_constraints_and_policies_of_the_users_own_stay() {
             .get::<_, i64>(0),
         1
     );
+    db.sessctl(&["verify"])
+        .exits(1)
+        .says("policy support may look is extra: permissive for select to service_role using (true)");
     let json = db.sessctl(&["verify", "--format", "json"]).exits(1).json();
     let drift: Vec<&str> = json["drift"]
         .as_array()

@@ -78,9 +78,11 @@ pub fn compare(expected: &Facts, found: &Facts) -> Vec<Difference> {
             continue;
         }
         // Rights on an extra column are rights on our table; the rest of an extra object is one line.
+        let policy = policy(there);
         let summary = there
             .get("definition")
             .or_else(|| there.get("type"))
+            .or(policy.as_ref())
             .unwrap_or(&present);
         add(object, "present", None, Some(summary));
         if is_demanded_of_clients(object, there) {
@@ -91,6 +93,18 @@ pub fn compare(expected: &Facts, found: &Facts) -> Vec<Difference> {
         }
     }
     differences
+}
+
+/// A policy as the statement that makes it has it; absent where these are the properties of something else.
+fn policy(properties: &BTreeMap<String, String>) -> Option<String> {
+    let of = |property| properties.get(property);
+    let mut text = format!("{} for {} to {}", of("kind")?, of("command")?, of("roles")?);
+    for (words, property) in [("using", "using"), ("with check", "check")] {
+        if let Some(expression) = of(property) {
+            text = format!("{text} {words} ({expression})");
+        }
+    }
+    Some(text)
 }
 
 /// Whether every client that does not know of this column fails to insert.
