@@ -506,31 +506,29 @@ fn a_deadlock_with_users_being_deleted_is_tried_again() {
 
 #[test]
 fn a_batch_that_runs_into_statement_timeout_is_halved() {
-    let (db, proxy) = (seeded(), Proxy::to_the_server());
-    slow_down(&db, 0.0005);
-    db.admin()
-        .batch_execute(&format!(
-            "alter role postgres in database {} set statement_timeout = '120ms'",
-            db.name
-        ))
-        .unwrap();
-    let run = Run::of(&mut through(
-        &proxy,
-        &db,
-        &["end-inactive", "--batch-size", "1000", "--format", "json"],
-    ))
-    .ok();
-    let errors: Vec<String> = proxy.connections().into_iter().flat_map(|c| c.errors).collect();
-    assert!(errors.contains(&"57014".into()), "no timeout came about: {errors:?}");
-    assert_eq!(number(&mut db.admin(), BOTH_COMMANDS[0].2), DUE);
-    assert_counts(&run, "ended", DUE);
-    // Halving twice or thrice finds the size; growing into the timeout again and again wastes every other batch.
-    let batches = run.json()["batches"].as_u64().unwrap();
-    assert!(
-        errors.len() as u64 <= 3 + batches / 10,
-        "{} timeouts in {batches} batches",
-        errors.len()
-    );
+    for (arguments, key, done) in BOTH_COMMANDS {
+        let (db, proxy) = (seeded(), Proxy::to_the_server());
+        slow_down(&db, 0.0005);
+        db.admin()
+            .batch_execute(&format!(
+                "alter role postgres in database {} set statement_timeout = '120ms'",
+                db.name
+            ))
+            .unwrap();
+        let arguments = [arguments[0], "--batch-size", "1000", "--format", "json"];
+        let run = Run::of(&mut through(&proxy, &db, &arguments)).ok();
+        let errors: Vec<String> = proxy.connections().into_iter().flat_map(|c| c.errors).collect();
+        assert!(errors.contains(&"57014".into()), "no timeout came about: {errors:?}");
+        assert_eq!(number(&mut db.admin(), done), DUE);
+        assert_counts(&run, key, DUE);
+        // Halving twice or thrice finds the size; growing into the timeout again and again wastes every other batch.
+        let batches = run.json()["batches"].as_u64().unwrap();
+        assert!(
+            errors.len() as u64 <= 3 + batches / 10,
+            "{} timeouts in {batches} batches",
+            errors.len()
+        );
+    }
 }
 
 #[test]

@@ -167,6 +167,11 @@ fn every_command_block_runs() {
             }
             "sh" => project.shell(text),
             "sql" => {
+                let rows = || -> i64 {
+                    let sql = "select count(*) from public.user_sessions";
+                    project.admin().query_one(sql, &[]).unwrap().get(0)
+                };
+                let before = rows();
                 let sql = text.replace("$1", "(select min(session_id) from public.user_sessions)");
                 if sql.contains("bypassrls") && major < 16 {
                     project.admin().batch_execute(&sql).unwrap();
@@ -176,6 +181,7 @@ fn every_command_block_runs() {
                         .batch_execute(&sql)
                         .unwrap();
                 }
+                assert!(before > 0 && rows() >= before, "sessions are lost by {sql}");
             }
             "crontab" => {
                 for line in text.lines() {
@@ -184,11 +190,10 @@ fn every_command_block_runs() {
                 }
             }
             "ini" => {
-                let start = text
+                let starts = text
                     .lines()
-                    .find_map(|line| line.strip_prefix("ExecStart=/usr/local/bin/"))
-                    .unwrap();
-                project.shell(start);
+                    .filter_map(|line| line.strip_prefix("ExecStart=/usr/local/bin/"));
+                starts.for_each(|start| project.shell(start));
             }
             "yaml" => {
                 for line in text.lines().map(str::trim) {

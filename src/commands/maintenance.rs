@@ -39,6 +39,9 @@ const LEAST_ROWS: i32 = 500;
 /// How long a stop may wait for the batch at work before it is cancelled.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
 
+/// How long a run that is out of time may count what it leaves.
+const COUNT_PATIENCE: Duration = Duration::from_secs(5);
+
 /// The longest pause between two attempts to reconnect.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
@@ -418,6 +421,10 @@ impl Run<'_> {
                 let cancel = self.database.canceller();
                 tokio::select! {
                     left = self.job.count(&self.database, cutoff) => break End::OutOfTime { left: left.ok() },
+                    () = tokio::time::sleep(COUNT_PATIENCE) => {
+                        cancel.cancel().await;
+                        break End::OutOfTime { left: None };
+                    }
                     stopped = &mut stop => {
                         stopped?;
                         cancel.cancel().await;
