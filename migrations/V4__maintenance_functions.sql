@@ -158,6 +158,8 @@ language plpgsql
 set search_path = ''
 set plan_cache_mode = force_custom_plan
 set enable_seqscan = off
+set enable_indexscan = off
+set enable_bitmapscan = off
 set jit = off
 set lock_timeout = '1s'
 as $$
@@ -196,6 +198,10 @@ begin
       return;
     exception
       when lock_not_available then
+        -- Not rows then: somebody has locked the table.
+        if attempt = 2 then
+          raise;
+        end if;
         due := array(
           select s.row_id
           from sessctl.session_last_seen as s
@@ -293,12 +299,12 @@ begin
     "position" := '(0,0)';
   end if;
 
-  select greatest(c.reltuples / nullif(c.relpages, 0), 1) into rows_a_page
+  select greatest(coalesce(c.reltuples / nullif(c.relpages, 0), 50), 1) into rows_a_page
   from pg_catalog.pg_class as c
   where c.oid = 'public.user_sessions'::regclass;
   from_row := "position"::tid;
   next_page := split_part(trim('(' from "position"), ',', 1)::bigint
-    + greatest(1, ceil(max_rows / coalesce(rows_a_page, 50)))::bigint;
+    + greatest(1, ceil(max_rows / rows_a_page))::bigint;
   to_row := format('(%s,0)', next_page)::tid;
   select s.row_id into to_row
   from sessctl.ended_session as s
@@ -338,7 +344,7 @@ set search_path = ''
 as $$
 declare
   cutoff constant timestamptz := sessctl.end_inactive_cutoff(minutes);
-  list_size constant integer := 10000;
+  list_size constant integer := 50000;
   due tid[] := '{}'::tid[];
   batch record;
   total integer := 0;

@@ -832,3 +832,23 @@ fn a_signal_stops_a_command_that_connects_or_waits() {
     );
     assert_eq!(number(&mut db.admin(), &waiting), 0);
 }
+
+#[test]
+fn a_table_locked_against_writes_alone_is_an_error_too() {
+    let db = seeded();
+    let mut holder = db.client();
+    // As a plain create index does it: rows can still be locked.
+    holder
+        .batch_execute("begin; lock table public.user_sessions in share mode")
+        .unwrap();
+    for (arguments, _, _) in BOTH_COMMANDS {
+        db.sessctl(&[arguments, &["--max-retries", "0"]].concat())
+            .exits(3)
+            .says("lock timeout");
+    }
+    let error = db
+        .client()
+        .batch_execute("select sessctl.end_inactive(60)")
+        .unwrap_err();
+    assert_eq!(error.code().unwrap().code(), "55P03");
+}

@@ -63,7 +63,7 @@ impl Args {
                 // Without it the server would go on with the statement, for a client that is gone.
                 cancel.cancel().await;
                 return Err(Failure::interrupted(
-                    "stopped: what was reported as applied stays, the migration at work was rolled back",
+                    "stopped: what was reported as applied stays, the one at work was rolled back, or its index is left to be built anew",
                 ).remedy("run sessctl migrate again to go on").into());
             }
         }?;

@@ -11,7 +11,7 @@ select json_build_object(
   'oldest', (
     select json_build_object('pid', a.pid, 'seconds', extract(epoch from now() - a.xact_start)::integer, 'state', a.state)
     from pg_catalog.pg_stat_activity as a
-    where a.datname = current_database() and a.pid <> pg_backend_pid() and a.backend_xmin is not null
+    where a.datname = current_database() and a.pid <> pg_backend_pid() and coalesce(a.backend_xid, a.backend_xmin) is not null
       and a.xact_start < now() - interval '1 second'
     order by a.xact_start
     limit 1

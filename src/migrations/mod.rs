@@ -190,7 +190,10 @@ pub async fn apply(
         };
         // The transaction is over either way; a lost connection says so with the next statement.
         let _ = database.run("rollback").await;
-        if !error::has_code(&error, &SqlState::LOCK_NOT_AVAILABLE) || attempt == LOCK_ATTEMPTS {
+        let is_contended = [SqlState::LOCK_NOT_AVAILABLE, SqlState::T_R_DEADLOCK_DETECTED]
+            .iter()
+            .any(|code| error::has_code(&error, code));
+        if !is_contended || attempt == LOCK_ATTEMPTS {
             return Err(error::explain(database, migration, &error).await);
         }
         terminal.note(&format!(

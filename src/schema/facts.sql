@@ -84,7 +84,7 @@ facts (object, properties) as (
     -- Up to version 15 each column of a view bears its table's name or alias, later only where two tables are read.
     -- A function or type of a schema with such a name keeps it.
     'definition', case when r.relkind in ('v', 'm') then
-      trim(regexp_replace(regexp_replace(pg_catalog.pg_get_viewdef(r.oid), '(?<!:)\m(s|user_sessions)\.(?!\w+\()', '', 'g'), '\s+', ' ', 'g'))
+      trim(regexp_replace(regexp_replace(pg_catalog.pg_get_viewdef(r.oid), '(?<![:''])\m(s|user_sessions)\.(?!\w+\()', '', 'g'), '\s+', ' ', 'g'))
     end)
   from relations as r
   union all
@@ -224,9 +224,13 @@ facts (object, properties) as (
         and pg_catalog.pg_has_role(a.oid, o.oid, 'member')
     ) then 'bypassed' else 'applies' end,
     'rights through', (
-      select string_agg(distinct pg_catalog.pg_get_userbyid(x.grantee)::text, ', ')
-      from rights as r cross join lateral pg_catalog.aclexplode(r.acl) as x
-      where x.grantee not in (0, a.oid) and pg_catalog.pg_has_role(a.oid, x.grantee, 'member')
+      select string_agg(pg_catalog.pg_get_userbyid(g.role)::text, ', ' order by pg_catalog.pg_get_userbyid(g.role)::text)
+      from (
+        select x.grantee from rights as r cross join lateral pg_catalog.aclexplode(r.acl) as x
+        union
+        select o.oid from roles as o where o.rolname in ('pg_read_all_data', 'pg_write_all_data')
+      ) as g (role)
+      where g.role not in (0, a.oid) and pg_catalog.pg_has_role(a.oid, g.role, 'member')
     ))
   from roles as a
   where a.rolname in ('anon', 'authenticated', 'service_role') and exists (select from sessions)
