@@ -2,10 +2,11 @@
 
 use std::process::Command;
 
+use postgres::{Client, NoTls};
 use serde_json::Value;
-use sessctl::sandbox::Grants;
+use sessctl::sandbox::{Grants, Options, Sandbox};
 
-use crate::common::{BOTH_GENERATIONS, Db, Run, admin, server, sessctl};
+use crate::common::{BOTH_GENERATIONS, Db, Run, admin, block_on, server, sessctl};
 
 /// The named changes of a file.
 fn changes(file: &'static str) -> Vec<(&'static str, &'static str)> {
@@ -236,4 +237,30 @@ fn status_works_with_and_without_a_history() {
     db.sessctl(&["status", "--format", "csv"])
         .ok()
         .says("version,name,state,applied_on");
+}
+
+#[test]
+fn what_a_role_can_do_without_a_right_of_its_own_is_drift() {
+    // Roles belong to the whole server: one of its own.
+    let sandbox = block_on(Sandbox::start(&Options::default())).unwrap();
+    let run = |arguments: &[&str]| Run::of(sessctl().env("DATABASE_URL", sandbox.url()).args(arguments));
+    let mut admin = Client::connect(&sandbox.admin("postgres"), NoTls).unwrap();
+    run(&["migrate"]).ok();
+    for (change, back, says) in [
+        (
+            "grant pg_read_all_data to anon",
+            "revoke pg_read_all_data from anon",
+            "role anon: extra rights through: pg_read_all_data",
+        ),
+        (
+            "alter role authenticated bypassrls",
+            "alter role authenticated nobypassrls",
+            "role authenticated: row level security is bypassed instead of applies",
+        ),
+    ] {
+        run(&["verify"]).ok();
+        admin.batch_execute(change).unwrap();
+        run(&["verify"]).exits(1).says(says);
+        admin.batch_execute(back).unwrap();
+    }
 }
