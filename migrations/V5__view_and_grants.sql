@@ -5,6 +5,8 @@
 -- The rights of roles that the platform does not know come back with the new one.
 do $$
 begin
+  -- What a role, a database or a pooled connection may have set under this name is not ours to run.
+  perform pg_catalog.set_config('sessctl.grants', '', true);
   if exists (
     select from pg_catalog.pg_class c
     where c.oid = pg_catalog.to_regclass('public.active_sessions_summary')
@@ -44,7 +46,7 @@ group by platform;
 
 do $$
 begin
-  execute coalesce(pg_catalog.current_setting('sessctl.grants', true), '');
+  execute pg_catalog.current_setting('sessctl.grants');
 end
 $$;
 

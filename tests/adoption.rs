@@ -387,3 +387,14 @@ fn names_of_our_indexes_that_something_else_has_are_told_and_left_alone() {
     let others = "select count(*) from pg_indexes where tablename = 'other'";
     assert_eq!(client.query_one(others, &[]).unwrap().get::<_, i64>(0), 2);
 }
+
+#[test]
+fn a_setting_of_the_migrations_that_somebody_made_before_is_not_run() {
+    let db = Db::fresh(Grants::Closed);
+    let planted = "create table public.planted ()";
+    db.admin()
+        .batch_execute(&format!("alter database {} set sessctl.grants = '{planted}'", db.name))
+        .unwrap();
+    migrates_in_step(&db);
+    db.client().batch_execute(planted).unwrap();
+}

@@ -233,7 +233,7 @@ impl Database {
             query,
         } = holder?;
         if query.starts_with("autovacuum") {
-            return Some("autovacuum is at work on the table, and gives way to who waits for over a second: run it again, with --lock-timeout 2s".into());
+            return Some("autovacuum is at work on the table, and gives way to who waits for over a second: run it again (migrate with --lock-timeout 2s)".into());
         }
         Some(format!(
             "process {pid} holds the table ({state}, for {seconds} s: {query}); wait for it, or end it with: select \
