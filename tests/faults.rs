@@ -1,5 +1,6 @@
 //! What goes wrong in the middle of a run: the count is always what the table says, and nothing is done twice.
 
+use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
@@ -815,6 +816,15 @@ fn a_signal_stops_a_command_that_connects_or_waits() {
         send("-TERM", child.id());
         end(child).exits(130).says("stopped");
     }
+    // Nobody listens there: nearly all of the time passes between two attempts.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut command = sessctl();
+    let url = format!("postgresql://postgres:postgres@127.0.0.1:{port}/postgres");
+    command.env("DATABASE_URL", url).args(["end-inactive", "--wait", "20s"]);
+    let child = start(command);
+    thread::sleep(Duration::from_millis(600));
+    send("-TERM", child.id());
+    end(child).exits(130).says("stopped");
     let (db, proxy) = (seeded(), Proxy::to_the_server());
     let mut holder = db.client();
     holder.batch_execute("begin; lock table public.user_sessions").unwrap();

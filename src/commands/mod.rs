@@ -60,25 +60,19 @@ impl Context<'_> {
     /// Connects; with --wait it gives a server time to start.
     async fn reach(&self, target: &Target, command: &str) -> Result<Database> {
         let deadline = Instant::now() + self.connection.wait();
-        loop {
-            let database = tokio::select! {
-                database = Database::connect(target, command) => database,
-                stopped = interrupted() => {
-                    stopped?;
-                    return Err(Failure::interrupted("stopped before it was connected").into());
-                }
-            };
-            match database {
-                Err(failure) if failure.is_passing() && Instant::now() < deadline => {
-                    tokio::time::sleep(WAIT_PAUSE).await;
-                }
-                Err(failure) => return Err(failure.into()),
-                Ok(database) => {
-                    let _ = self.canceller.set(database.canceller());
-                    return Ok(database);
+        let connected = self.until_stopped(async {
+            loop {
+                match Database::connect(target, command).await {
+                    Err(failure) if failure.is_passing() && Instant::now() < deadline => {
+                        tokio::time::sleep(WAIT_PAUSE).await;
+                    }
+                    other => return Ok(other?),
                 }
             }
-        }
+        });
+        let database = connected.await?;
+        let _ = self.canceller.set(database.canceller());
+        Ok(database)
     }
 
     /// Does what knows nothing of signals: one of them stops it, and what the server does for it.
@@ -87,7 +81,8 @@ impl Context<'_> {
     /// Its own, or that it was stopped.
     pub async fn until_stopped<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         tokio::select! {
-            result = work => result,
+            // It listens before the work begins.
+            biased;
             stopped = interrupted() => {
                 stopped?;
                 if let Some(canceller) = self.canceller.get() {
@@ -95,6 +90,7 @@ impl Context<'_> {
                 }
                 Err(Failure::interrupted("stopped before it was done").into())
             }
+            result = work => result,
         }
     }
 }
