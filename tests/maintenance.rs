@@ -479,6 +479,29 @@ fn the_limited_functions_stop_at_their_limit_and_a_backlog_drains_over_several_c
     assert_eq!(calls, [10, 10, 5, 0]);
 }
 
+#[test]
+fn the_functions_leave_the_settings_of_their_caller_alone() {
+    let (_db, mut client) = db();
+    add(&mut client, "silent", "last_heartbeat_at", "now() - interval '2 hours'");
+    add(
+        &mut client,
+        "over",
+        "status, ended_at",
+        "'ended', now() - interval '1 year'",
+    );
+    let mut transaction = client.transaction().unwrap();
+    transaction
+        .batch_execute("create temporary table before as select name, setting from pg_settings")
+        .unwrap();
+    let done = transaction
+        .query_one("select sessctl.end_inactive(60), sessctl.cleanup(90)", &[])
+        .unwrap();
+    assert_eq!((done.get::<_, i32>(0), done.get::<_, i32>(1)), (1, 1));
+    let changed = "select coalesce(string_agg(b.name, ', '), '') from before b join pg_settings s using (name)
+        where s.setting <> b.setting";
+    assert_eq!(transaction.query_one(changed, &[]).unwrap().get::<_, String>(0), "");
+}
+
 /// Random sessions, the same for a seed; some share a user or an end, some have no heartbeat.
 fn random_sessions(client: &mut Client, seed: &str, rows: u32) {
     client
