@@ -106,6 +106,21 @@ fn assert_counts(run: &Run, key: &str, table: i64) {
     );
 }
 
+/// Has the server refuse with this SQLSTATE the batches whose number, counting all attempts, fits the condition on `n`.
+fn refuse(db: &Db, code: &str, condition: &str) {
+    let sql = format!(
+        "create sequence public.attempt;
+         create function public.refuse() returns trigger language plpgsql security definer as $$
+         declare n constant bigint := nextval('public.attempt');
+         begin
+           if {condition} then raise exception 'refused' using errcode = '{code}'; end if;
+           return null;
+         end $$;
+         create trigger refuse before update or delete on public.user_sessions execute function public.refuse()"
+    );
+    db.admin().batch_execute(&sql).unwrap();
+}
+
 /// Slow enough for a signal or a fault to come in the middle: each row takes a while.
 fn slow_down(db: &Db, seconds_a_row: f64) {
     let sql = format!(
@@ -503,6 +518,63 @@ fn a_deadlock_with_users_being_deleted_is_tried_again() {
     assert!(errors.contains(&"40P01".into()), "no deadlock came about: {errors:?}");
     assert_counts(&run, "ended", number(&mut db.admin(), BOTH_COMMANDS[0].2));
     assert_counts(&run, "ended", DUE);
+}
+
+#[test]
+fn a_serialization_failure_is_tried_again_as_often_as_asked_for() {
+    for (arguments, key, done) in BOTH_COMMANDS {
+        let db = seeded();
+        refuse(&db, "40001", "n between 3 and 5");
+        let run = db.sessctl(&[arguments, &["--max-retries", "2"]].concat()).exits(3);
+        let table = number(&mut db.admin(), done);
+        run.says(&format!("refused; {table} sessions had been {key} before"))
+            .says("run it again");
+        assert_eq!(number(&mut db.admin(), "select last_value from public.attempt"), 5);
+
+        let db = seeded();
+        refuse(&db, "40001", "n between 3 and 5");
+        let run = db.sessctl(&[arguments, &["--max-retries", "3"]].concat()).ok();
+        assert_eq!(number(&mut db.admin(), done), DUE);
+        assert_counts(&run, key, DUE);
+    }
+}
+
+#[test]
+fn a_server_out_of_disk_is_asked_once_and_what_was_done_before_stays() {
+    for (arguments, key, done) in BOTH_COMMANDS {
+        let db = seeded();
+        refuse(&db, "53100", "n > 3");
+        let run = db.sessctl(arguments).exits(3);
+        let table = number(&mut db.admin(), done);
+        assert!(table > 0 && table < DUE, "{table} of {DUE}");
+        run.says("the server has no room left")
+            .says(&format!("{table} sessions had been {key} before, and stay so"));
+        assert_eq!(number(&mut db.admin(), "select last_value from public.attempt"), 4);
+    }
+}
+
+#[test]
+fn a_pause_is_kept_between_two_batches_and_a_signal_ends_it() {
+    for (arguments, key, done) in BOTH_COMMANDS {
+        let db = seeded();
+        let arguments = [arguments[0], "--batch-size", "1000", "--format", "json", "--pause"];
+        let run = db.sessctl(&[&arguments[..], &["250ms"]].concat()).ok();
+        assert_counts(&run, key, DUE);
+        let json = run.json();
+        let (batches, elapsed) = (json["batches"].as_u64().unwrap(), json["elapsed_ms"].as_u64().unwrap());
+        assert!(batches >= 3 && elapsed >= (batches - 1) * 250, "{json}");
+
+        let db = seeded();
+        let child = start(db.command(&[&arguments[..], &["1h"]].concat()));
+        let mut admin = db.admin();
+        while number(&mut admin, done) == 0 {
+            thread::sleep(Duration::from_millis(10));
+        }
+        send("-TERM", child.id());
+        let run = end(child).exits(130);
+        assert_counts(&run, key, number(&mut admin, done));
+        assert_eq!(run.json()["interrupted"], Value::from(true));
+    }
 }
 
 #[test]

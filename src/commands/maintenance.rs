@@ -137,8 +137,10 @@ impl List {
         self.done >= self.rows.len()
     }
 
-    fn last(&self) -> &str {
-        self.rows.rsplit(' ').next().unwrap_or_default()
+    /// Keeps the last one alone, so that two lists are never held at once.
+    fn forget(&mut self) {
+        self.rows = self.rows.rsplit(' ').next().unwrap_or_default().into();
+        self.done = self.rows.len();
     }
 
     /// The next rows, at most so many.
@@ -490,8 +492,8 @@ impl Run<'_> {
             if self.list.complete {
                 self.begin_anew();
             }
-            let last = self.list.last();
-            let mut parameters: Vec<Parameter<'_>> = vec![(&cutoff, Type::TEXT), (&last, Type::TEXT)];
+            self.list.forget();
+            let mut parameters: Vec<Parameter<'_>> = vec![(&cutoff, Type::TEXT), (&self.list.rows, Type::TEXT)];
             parameters.extend(self.job.extra.iter().cloned());
             self.list = self.database.json(sql, &parameters).await?;
         }
@@ -782,6 +784,25 @@ impl Report for Outcome {
             exit::INTERRUPTED
         } else {
             exit::DONE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_differ_by_chance_and_are_bounded() {
+        for failures in 1..40 {
+            let base = Duration::from_millis(100) * 2_u32.pow((failures - 1).min(7));
+            let pauses: Vec<Duration> = (0..1000).map(|_| pause(failures)).collect();
+            let (least, most) = (base.min(LONGEST_PAUSE), (base * 2).min(LONGEST_PAUSE));
+            assert!(pauses.iter().all(|pause| (least..=most).contains(pause)), "{failures}");
+            assert!(
+                least == most || pauses.iter().any(|pause| *pause != pauses[0]),
+                "{failures}"
+            );
         }
     }
 }

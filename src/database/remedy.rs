@@ -105,6 +105,8 @@ fn statement_remedy(db: &DbError) -> Option<String> {
          use the primary's connection string"
     } else if is_one_of(&[SqlState::DISK_FULL, SqlState::OUT_OF_MEMORY]) {
         "the server has no room left: enlarge it in the dashboard, or free space; nothing of this statement was kept"
+    } else if is_one_of(&[SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED]) {
+        "other transactions got in the way each time: run it again when less is going on"
     } else {
         return db.hint().map(ToOwned::to_owned);
     };
