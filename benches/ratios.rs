@@ -113,7 +113,8 @@ const DAILY: Batches = Batches {
         where ended_at < now() - interval '4272 hours' and status not in ('active', 'idle')",
     goal: 1.2,
     longest: None,
-    times: 5,
+    // A shared machine has a fast and a slow pace, for seconds each: few pairs compare these.
+    times: 15,
     ..CLEANUP
 };
 
@@ -127,6 +128,7 @@ const SWEEP: Batches = Batches {
         where s.status = 'active' and s.last_seen < now() - interval '1440 minutes'",
     goal: 1.0,
     longest: None,
+    times: 3,
     ..CLEANUP
 };
 
@@ -161,6 +163,7 @@ const BATCHES: [Batches; 10] = [
         name: "daily-shuffled",
         what: "daily cleanup (1 %), shuffled",
         data: &SHUFFLED,
+        times: 3,
         ..DAILY
     },
     Batches {
