@@ -38,7 +38,7 @@ const SETTINGS: [&str; 5] = [
 ];
 
 /// Gentle maintenance, where the heartbeats come first.
-const THROTTLE: [&str; 4] = ["--batch-size", "1000", "--pause", "20ms"];
+const THROTTLE: [&str; 4] = ["--batch-size", "1000", "--pause", "50ms"];
 
 /// How often a process that changes nothing runs.
 const QUICK_RUNS: usize = 21;
