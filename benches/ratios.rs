@@ -1,5 +1,5 @@
 //! Ratios against the floor, the two sides in turn in one run:
-//! `cargo bench --bench ratios -- [--rows 2200000] [--runs 3] [--only NAME]`.
+//! `cargo bench --bench ratios -- [--rows 2200000] [--runs 3] [--only NAME] [--fsync on]`.
 //!
 //! Both sides of every pair start from a copy of one template database, so the state is the same; a ratio is the median
 //! of the pairs' ratios. No ratio is asserted: times belong to the machine and its other guests.
@@ -28,10 +28,9 @@ use common::{ORIGINAL_SCRIPT, Run, block_on, sessctl};
 use postgres::{Client, NoTls};
 use sessctl::sandbox::{Grants, Options, Sandbox};
 
-/// A server that keeps what it is told, as the real one does.
-const SETTINGS: [&str; 5] = [
+/// On top of `fsync=on`: a server that keeps what it is told, as the real one does.
+const SETTINGS: [&str; 4] = [
     "shared_buffers=512MB",
-    "fsync=on",
     "full_page_writes=on",
     "log_line_prefix=%n %p %a|",
     "log_checkpoints=off",
@@ -716,8 +715,9 @@ fn option(name: &str) -> Option<String> {
 fn main() {
     let number = |name, default| option(name).map_or(default, |text| text.parse().expect(name));
     let only = option("--only").unwrap_or_default();
+    let fsync = format!("fsync={}", option("--fsync").as_deref().unwrap_or("on"));
     let options = Options {
-        settings: SETTINGS.map(String::from).into(),
+        settings: SETTINGS.map(String::from).into_iter().chain([fsync]).collect(),
         ..Options::default()
     };
     let lab = Lab {
