@@ -219,6 +219,7 @@ $$;
 -- Two ways through the rows. In the order they ended, by the index: right for a sliver, and for a table stored in that
 -- order. In the order they are stored, by ranges of blocks: right where a good part goes and the heap is shuffled, and
 -- where more than max_rows sessions ended at one moment (a sweep does that).
+-- The head names each setting that the body changes: only then does the change end with the function.
 create or replace function sessctl.cleanup_batch(
   cutoff timestamptz,
   max_rows integer,
