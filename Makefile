@@ -22,6 +22,9 @@ lint: ## Check formatting and lints
 snapshot: test-server ## Make the schema snapshot anew from the migrations
 	SESSCTL_WRITE_SNAPSHOT=1 $(CARGO) test --locked --test suite snapshot
 
+golden: test-server ## Write tests/golden anew from what the program prints
+	SESSCTL_WRITE_GOLDEN=1 $(CARGO) test --locked --test suite golden::
+
 picture: test-server ## Make the README's picture of a terminal anew from what the demo prints
 	SESSCTL_WRITE_PICTURE=1 $(CARGO) test --locked --test suite the_picture
 
@@ -40,4 +43,4 @@ server: ## Install a PostgreSQL server if none is found
 test-server: ## Install the server and the extensions that the tests use
 	@scripts/install-server --for-tests
 
-.PHONY: help demo test test-matrix lint snapshot picture bench soak drift-table server test-server
+.PHONY: help demo test test-matrix lint snapshot golden picture bench soak drift-table server test-server

@@ -6,6 +6,7 @@ mod common;
 mod access;
 mod adoption;
 mod faults;
+mod golden;
 mod maintenance;
 mod migrate;
 mod pooler;
