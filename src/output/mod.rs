@@ -1,0 +1,70 @@
+//! How results are written: tables for people, JSON and CSV for programs. Nothing else knows of colours or columns.
+
+mod csv;
+mod json;
+mod page;
+mod terminal;
+mod text;
+
+use std::io;
+
+use clap::ValueEnum;
+
+pub use csv::Rows;
+pub use page::{Page, Style, paint};
+pub use terminal::{Color, Terminal, is_broken_pipe};
+pub use text::{count, one_line};
+
+use crate::failure::{Failure, exit};
+
+/// What a result is written as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Tables and sentences, for people.
+    #[default]
+    Table,
+    /// One object, for programs.
+    Json,
+    /// Rows with a header, where the result has rows.
+    Csv,
+    /// Annotations of a GitHub workflow, for verify.
+    Github,
+}
+
+/// A command's result, able to show itself in each format.
+pub trait Report {
+    /// For people.
+    ///
+    /// # Errors
+    /// The writer's.
+    fn table(&self, out: &mut Page<'_>) -> io::Result<()>;
+
+    /// For programs: one object, its keys a contract.
+    fn json(&self) -> serde_json::Value;
+
+    /// For spreadsheets, where the result has rows.
+    fn csv(&self) -> Option<Rows> {
+        None
+    }
+
+    /// For a GitHub workflow: a command a line, where the result has findings.
+    fn github(&self) -> Option<Vec<String>> {
+        None
+    }
+
+    /// The exit code that goes with it.
+    fn code(&self) -> u8 {
+        exit::DONE
+    }
+
+    /// Whether there is nothing to write, in whatever format.
+    fn silent(&self) -> bool {
+        false
+    }
+}
+
+/// The refusal of a format that a result does not have.
+pub fn unsupported(format: &str) -> Failure {
+    Failure::usage(format!("this command's result can't be written as {format}"))
+        .remedy("use --format table or --format json")
+}

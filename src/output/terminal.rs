@@ -1,0 +1,175 @@
+//! Standard output and standard error, used as the flags want it.
+
+use std::io::{self, IsTerminal, Write};
+
+use anyhow::Result;
+use clap::ValueEnum;
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+
+use super::csv::csv_field;
+use super::json::plain_json;
+use super::page::{Page, Style, paint};
+use super::text::{one_line, visible};
+use super::{Format, Report, unsupported};
+use crate::failure::{Failure, exit};
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// Standard output and standard error, used as the flags want it.
+#[derive(Debug)]
+pub struct Terminal {
+    format: Format,
+    quiet: bool,
+    verbose: bool,
+    out_styled: bool,
+    err_styled: bool,
+    err_live: bool,
+}
+
+impl Terminal {
+    /// Looks at the two streams and NO_COLOR once.
+    pub fn new(format: Format, color: Color, quiet: bool, verbose: bool) -> Self {
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let styled = |is_terminal: bool| match color {
+            Color::Auto => is_terminal && !no_color,
+            Color::Always => true,
+            Color::Never => false,
+        };
+        let err_terminal = io::stderr().is_terminal();
+        Self {
+            format,
+            quiet,
+            verbose,
+            out_styled: styled(io::stdout().is_terminal()),
+            err_styled: styled(err_terminal),
+            err_live: err_terminal && !quiet && styled(err_terminal),
+        }
+    }
+
+    /// The format asked for.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Whether standard output takes colour.
+    pub fn styled(&self) -> bool {
+        self.out_styled
+    }
+
+    /// A line on standard error for who watches; silent with --quiet.
+    pub fn note(&self, text: &str) {
+        if !self.quiet {
+            self.stderr(&paint(self.err_styled, Style::Dim, &one_line(text)));
+        }
+    }
+
+    /// A warning on standard error; silent with --quiet.
+    pub fn warn(&self, text: &str) {
+        if self.quiet {
+            return;
+        }
+        let label = paint(self.err_styled, Style::Warning, "warning:");
+        self.stderr(&format!("{label} {}", visible(text)));
+    }
+
+    /// A counter with its rate on standard error, where somebody watches; invisible elsewhere.
+    pub fn counter(&self, unit: &str) -> ProgressBar {
+        if !self.err_live {
+            return ProgressBar::hidden();
+        }
+        let bar = ProgressBar::new_spinner();
+        let template = format!("{{spinner}} {{human_pos}} {unit}, {{rate}}, {{elapsed}}");
+        if let Ok(style) = ProgressStyle::with_template(&template) {
+            bar.set_style(
+                style.with_key("rate", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+                    let _ = write!(out, "{:.0}/s", state.per_sec());
+                }),
+            );
+        }
+        bar
+    }
+
+    /// Writes the result, or the error with what to do next, and gives back the exit code.
+    pub fn finish(&self, result: Result<Box<dyn Report>>) -> u8 {
+        let written = result.and_then(|report| {
+            let code = report.code();
+            if !(report.silent() || self.quiet && code == exit::DONE) {
+                let mut out = io::stdout().lock();
+                match self.write(report.as_ref(), &mut out) {
+                    // Who reads has seen enough (`| head`): that is no failure.
+                    Err(error) if is_broken_pipe(&error) => {}
+                    other => other?,
+                }
+            }
+            Ok(code)
+        });
+        written.unwrap_or_else(|error| {
+            self.error(&error);
+            error.downcast_ref::<Failure>().map_or(exit::FAILED, Failure::code)
+        })
+    }
+
+    /// Writes a result in the format asked for.
+    ///
+    /// # Errors
+    /// The writer's, or a format that the result does not have.
+    pub fn write(&self, report: &dyn Report, out: &mut dyn Write) -> Result<()> {
+        match self.format {
+            Format::Table => report.table(&mut Page::new(out, self.out_styled))?,
+            Format::Json => writeln!(out, "{}", plain_json(&report.json()))?,
+            Format::Csv => {
+                let (header, rows) = report.csv().ok_or_else(|| unsupported("csv"))?;
+                writeln!(out, "{}", header.join(","))?;
+                for row in rows {
+                    let fields: Vec<String> = row.iter().map(|field| csv_field(field)).collect();
+                    writeln!(out, "{}", fields.join(","))?;
+                }
+            }
+            Format::Github => {
+                for line in report.github().ok_or_else(|| unsupported("github"))? {
+                    writeln!(out, "{line}")?;
+                }
+            }
+        }
+        out.flush()?;
+        Ok(())
+    }
+
+    fn error(&self, error: &anyhow::Error) {
+        let label = paint(self.err_styled, Style::Bad, "error:");
+        self.stderr(&format!("{label} {}", visible(&error.to_string())));
+        let failure = error.downcast_ref::<Failure>();
+        // A failure of ours says in its first line what matters; of any other error the causes say it.
+        if self.verbose || failure.is_none() {
+            for cause in error.chain().skip(1) {
+                self.stderr(&format!("  because: {}", visible(&cause.to_string())));
+            }
+        }
+        if let Some(advice) = failure.and_then(Failure::advice) {
+            let label = paint(self.err_styled, Style::Good, "hint:");
+            self.stderr(&format!("{label} {}", visible(advice)));
+        }
+    }
+
+    fn stderr(&self, line: &str) {
+        // With standard error gone there is nowhere left to say so.
+        let _ = writeln!(io::stderr(), "{line}");
+    }
+}
+
+/// Whether an error says that who reads the output has gone.
+pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
