@@ -22,7 +22,7 @@ lint: ## Check formatting and lints
 snapshot: test-server ## Make the schema snapshot anew from the migrations
 	SESSCTL_WRITE_SNAPSHOT=1 $(CARGO) test --locked --test suite snapshot
 
-golden: test-server ## Write tests/golden anew from what the program prints
+golden: test-server ## Update tests/golden to what the program prints
 	SESSCTL_WRITE_GOLDEN=1 $(CARGO) test --locked --test suite golden::
 
 picture: test-server ## Make the README's picture of a terminal anew from what the demo prints
