@@ -6,11 +6,10 @@ use anyhow::Result;
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
-use super::csv::csv_field;
 use super::json::plain_json;
 use super::page::{Page, Style, paint};
 use super::text::{one_line, visible};
-use super::{Format, Report, unsupported};
+use super::{Format, Report, csv, unsupported};
 use crate::failure::{Failure, exit};
 
 /// When to use colour.
@@ -128,12 +127,8 @@ impl Terminal {
             Format::Table => report.table(&mut Page::new(out, self.out_styled))?,
             Format::Json => writeln!(out, "{}", plain_json(&report.json()))?,
             Format::Csv => {
-                let (header, rows) = report.csv().ok_or_else(|| unsupported("csv"))?;
-                writeln!(out, "{}", header.join(","))?;
-                for row in rows {
-                    let fields: Vec<String> = row.iter().map(|field| csv_field(field)).collect();
-                    writeln!(out, "{}", fields.join(","))?;
-                }
+                let rows = report.csv().ok_or_else(|| unsupported("csv"))?;
+                csv::write(&rows, out)?;
             }
             Format::Github => {
                 for line in report.github().ok_or_else(|| unsupported("github"))? {
