@@ -12,7 +12,7 @@ use super::Context;
 use crate::database::Database;
 use crate::failure::{Failure, exit};
 use crate::migrations::{self, Applied};
-use crate::output::{Page, Report, Rows, Style, one_line};
+use crate::output::{Page, Report, Rows, Style, annotation, one_line};
 use crate::schema::{Class, Difference, Found, compare, snapshot};
 
 /// Check, without changing anything, that the schema is what the migrations make
@@ -291,13 +291,4 @@ impl Report for Verdict {
     fn code(&self) -> u8 {
         if self.is_in_step() { exit::DONE } else { exit::NO }
     }
-}
-
-/// A workflow command as GitHub reads it; what would end it early is encoded.
-fn annotation(level: &str, title: &str, message: &str) -> String {
-    let message = one_line(message)
-        .replace('%', "%25")
-        .replace('\r', "%0D")
-        .replace('\n', "%0A");
-    format!("::{level} title=sessctl: {title}::{message}")
 }

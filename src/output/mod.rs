@@ -1,6 +1,7 @@
 //! How results are written: tables for people, JSON and CSV for programs. Nothing else knows of colours or columns.
 
 mod csv;
+mod github;
 mod json;
 mod page;
 mod terminal;
@@ -11,6 +12,7 @@ use std::io;
 use clap::ValueEnum;
 
 pub use csv::Rows;
+pub use github::annotation;
 pub use page::{Page, Style, paint};
 pub use terminal::{Color, Terminal, is_broken_pipe};
 pub use text::{count, one_line};
