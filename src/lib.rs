@@ -3,11 +3,11 @@
 //! The library is the program without its `main`, so that tests can start the sandbox and reach each part.
 
 pub mod cli;
-pub mod commands;
+mod commands;
 pub mod config;
 pub mod database;
 pub mod failure;
 pub mod migrations;
-pub mod output;
+mod output;
 pub mod sandbox;
 pub mod schema;

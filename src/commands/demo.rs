@@ -6,12 +6,12 @@ use anyhow::{Context as _, Result};
 use clap::Args as ClapArgs;
 use tokio::process::Command;
 
-use super::sandbox::{Done, Shape};
+use super::sandbox::Shape;
 use super::{Context, interrupted};
 use crate::config::Target;
 use crate::database::Database;
 use crate::failure::{Failure, exit};
-use crate::output::{Report, Style, is_broken_pipe, paint};
+use crate::output::{Done, Report, Style, is_broken_pipe, paint};
 use crate::sandbox::Sandbox;
 
 /// What is shown, in the order a user would type it. The sample data comes after the first.
@@ -32,10 +32,6 @@ pub struct Args {
 }
 
 impl Args {
-    /// Runs the command.
-    ///
-    /// # Errors
-    /// No server on this machine, or a step that failed.
     pub async fn run(&self, context: &Context<'_>) -> Result<Box<dyn Report>> {
         tokio::select! {
             // First, so that the signals are listened to before initdb, which blocks.
@@ -45,7 +41,7 @@ impl Args {
                 Err(Failure::interrupted("stopped; the sandbox is gone with everything in it").into())
             }
             shown = self.show(context) => match shown {
-                Err(error) if is_broken_pipe(&error) => Ok(Box::new(Done(exit::DONE))),
+                Err(error) if is_broken_pipe(&error) => Ok(Box::new(Done { code: exit::DONE })),
                 other => other,
             },
         }
@@ -81,7 +77,7 @@ impl Args {
             "\nFor your own database, with the connection string that the dashboard shows under Connect:\n\n  \
              export DATABASE_URL='postgresql://…'\n  sessctl migrate --dry-run"
         )?;
-        Ok(Box::new(Done(exit::DONE)))
+        Ok(Box::new(Done { code: exit::DONE }))
     }
 }
 

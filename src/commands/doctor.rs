@@ -12,7 +12,7 @@ use super::{Context, verify};
 use crate::config::Target;
 use crate::config::connection_string::SslMode;
 use crate::failure::exit;
-use crate::output::{Page, Report, Rows, Style, count, one_line};
+use crate::output::{Json, Page, Report, Rows, Style, count, one_line};
 
 /// A clock that differs by more than this from the server's makes ages hard to read.
 const CLOCK_TOLERANCE: i64 = 5;
@@ -411,6 +411,12 @@ fn words(level: Level) -> (&'static str, Style) {
     }
 }
 
+impl Json for Diagnosis {
+    fn json(&self) -> serde_json::Result<Value> {
+        Ok(json!({ "ok": self.is_healthy(), "target": self.target, "checks": self.lines }))
+    }
+}
+
 impl Report for Diagnosis {
     fn table(&self, out: &mut Page<'_>) -> io::Result<()> {
         out.raw(&out.paint(Style::Bold, &self.target))?;
@@ -423,10 +429,6 @@ impl Report for Diagnosis {
             }
         }
         Ok(())
-    }
-
-    fn json(&self) -> Value {
-        json!({ "ok": self.is_healthy(), "target": self.target, "checks": self.lines })
     }
 
     fn csv(&self) -> Option<Rows> {

@@ -6,9 +6,8 @@ use anyhow::Result;
 use clap::{Args as ClapArgs, Command};
 use clap_complete::Shell;
 
-use super::sandbox::Done;
 use crate::failure::exit;
-use crate::output::{Report, is_broken_pipe};
+use crate::output::{Done, Report, is_broken_pipe};
 
 /// Print the completions of a shell
 #[derive(ClapArgs, Debug)]
@@ -19,10 +18,6 @@ pub struct Completions {
 }
 
 impl Completions {
-    /// Runs the command.
-    ///
-    /// # Errors
-    /// Standard output can't be written.
     pub fn run(&self, mut program: Command) -> Result<Box<dyn Report>> {
         let mut text = Vec::new();
         clap_complete::generate(self.shell, &mut program, "sessctl", &mut text);
@@ -35,10 +30,6 @@ impl Completions {
 pub struct Man {}
 
 impl Man {
-    /// Runs the command.
-    ///
-    /// # Errors
-    /// Standard output can't be written.
     pub fn run(&self, mut program: Command) -> Result<Box<dyn Report>> {
         let mut text = Vec::new();
         program.build();
@@ -72,6 +63,6 @@ fn sections(command: &Command, text: &mut Vec<u8>) -> io::Result<()> {
 fn print(text: &[u8]) -> Result<Box<dyn Report>> {
     match io::Write::write_all(&mut io::stdout(), text).map_err(anyhow::Error::from) {
         Err(error) if !is_broken_pipe(&error) => Err(error),
-        _ => Ok(Box::new(Done(exit::DONE))),
+        _ => Ok(Box::new(Done { code: exit::DONE })),
     }
 }

@@ -21,7 +21,7 @@ use super::{Context, Stop, interrupted};
 use crate::config::Target;
 use crate::database::{Database, Parameter, QueryError, explain};
 use crate::failure::{Failure, exit};
-use crate::output::{Page, Report, Style, Terminal, count};
+use crate::output::{Json, Page, Report, Style, Terminal, count};
 
 /// A commit that does not wait for the disk. The last one does, and flushes all before it.
 const COMMIT_UNFLUSHED: &str = "set local synchronous_commit = off; commit";
@@ -751,17 +751,8 @@ impl Outcome {
     }
 }
 
-impl Report for Outcome {
-    fn table(&self, out: &mut Page<'_>) -> io::Result<()> {
-        let style = if self.skipped || self.interrupted || self.out_of_time {
-            Style::Warning
-        } else {
-            Style::Good
-        };
-        out.raw(&out.paint(style, &self.sentence()))
-    }
-
-    fn json(&self) -> Value {
+impl Json for Outcome {
+    fn json(&self) -> serde_json::Result<Value> {
         let mut object = Map::new();
         object.insert(self.done.into(), self.tally.rows.into());
         let rest = json!({
@@ -776,7 +767,18 @@ impl Report for Outcome {
         if let Value::Object(rest) = rest {
             object.extend(rest);
         }
-        Value::Object(object)
+        Ok(Value::Object(object))
+    }
+}
+
+impl Report for Outcome {
+    fn table(&self, out: &mut Page<'_>) -> io::Result<()> {
+        let style = if self.skipped || self.interrupted || self.out_of_time {
+            Style::Warning
+        } else {
+            Style::Good
+        };
+        out.raw(&out.paint(style, &self.sentence()))
     }
 
     fn code(&self) -> u8 {

@@ -14,7 +14,7 @@ use super::{Context, interrupted};
 use crate::database::Database;
 use crate::failure::Failure;
 use crate::migrations::{self, History, Patience};
-use crate::output::{Page, Report, Style, one_line};
+use crate::output::{Json, Page, Report, Style, one_line};
 use crate::schema::{Class, Facts, Found, compare, snapshot};
 
 /// The oldest server this works on: security_invoker views came with it.
@@ -386,6 +386,17 @@ struct Outcome {
     version: i32,
 }
 
+impl Json for Outcome {
+    fn json(&self) -> serde_json::Result<Value> {
+        let applied: Vec<Value> = self
+            .applied
+            .iter()
+            .map(|(version, name)| json!({ "version": version, "name": name }))
+            .collect();
+        Ok(json!({ "applied": applied, "version": self.version }))
+    }
+}
+
 impl Report for Outcome {
     fn table(&self, out: &mut Page<'_>) -> io::Result<()> {
         let line = match self.applied.len() {
@@ -395,15 +406,6 @@ impl Report for Outcome {
         };
         out.raw(&out.paint(Style::Good, &line))
     }
-
-    fn json(&self) -> Value {
-        let applied: Vec<Value> = self
-            .applied
-            .iter()
-            .map(|(version, name)| json!({ "version": version, "name": name }))
-            .collect();
-        json!({ "applied": applied, "version": self.version })
-    }
 }
 
 /// What `migrate --dry-run` would do.
@@ -411,6 +413,17 @@ struct Plan {
     pending: Vec<Migration>,
     takes_away: Vec<String>,
     version: i32,
+}
+
+impl Json for Plan {
+    fn json(&self) -> serde_json::Result<Value> {
+        let pending: Vec<Value> = self
+            .pending
+            .iter()
+            .map(|m| json!({ "version": m.version(), "name": m.name(), "sql": m.sql() }))
+            .collect();
+        Ok(json!({ "pending": pending, "takes_away": self.takes_away, "version": self.version }))
+    }
 }
 
 impl Report for Plan {
@@ -429,14 +442,5 @@ impl Report for Plan {
             out.line(migration.sql().unwrap_or_default().trim_end())?;
         }
         Ok(())
-    }
-
-    fn json(&self) -> Value {
-        let pending: Vec<Value> = self
-            .pending
-            .iter()
-            .map(|m| json!({ "version": m.version(), "name": m.name(), "sql": m.sql() }))
-            .collect();
-        json!({ "pending": pending, "takes_away": self.takes_away, "version": self.version })
     }
 }

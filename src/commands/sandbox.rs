@@ -8,12 +8,12 @@ use std::process::ExitStatus;
 
 use anyhow::Result;
 use clap::Args as ClapArgs;
-use serde_json::{Value, json};
+use serde::Serialize;
 use tokio::process::{Child, Command};
 
 use super::{Context, Stop, interrupted};
 use crate::failure::{Failure, exit};
-use crate::output::{Page, Report};
+use crate::output::{Done, Page, Report};
 use crate::sandbox::{Grants, Options, Sandbox};
 
 /// How a sandbox is made, for every command that starts one.
@@ -55,10 +55,6 @@ pub struct Args {
 }
 
 impl Args {
-    /// Runs the command.
-    ///
-    /// # Errors
-    /// No server on this machine, or one that does not start; a command that can't be run.
     pub async fn run(&self, context: &Context<'_>) -> Result<Box<dyn Report>> {
         context.terminal.note("starting a throwaway PostgreSQL");
         let options = Options {
@@ -76,12 +72,15 @@ impl Args {
         };
         let Some((program, arguments)) = self.command.split_first() else {
             let mut out = io::stdout();
-            context.terminal.write(&Url(sandbox.url()), &mut out)?;
+            let url = Url {
+                database_url: sandbox.url(),
+            };
+            context.terminal.write(&url, &mut out)?;
             context
                 .terminal
                 .note("waiting; Ctrl-C stops it and removes all it wrote");
             interrupted().await?;
-            return Ok(Box::new(Done(exit::DONE)));
+            return Ok(Box::new(Done { code: exit::DONE }));
         };
         let mut child = Command::new(program)
             .args(arguments)
@@ -100,7 +99,7 @@ impl Args {
                 }
             }
         };
-        Ok(Box::new(Done(code_of(status))))
+        Ok(Box::new(Done { code: code_of(status) }))
     }
 }
 
@@ -118,35 +117,13 @@ fn code_of(status: ExitStatus) -> u8 {
 }
 
 /// The connection string, while the sandbox waits.
-struct Url(String);
+#[derive(Serialize)]
+struct Url {
+    database_url: String,
+}
 
 impl Report for Url {
     fn table(&self, out: &mut Page<'_>) -> io::Result<()> {
-        out.line(&self.0)
-    }
-
-    fn json(&self) -> Value {
-        json!({ "database_url": self.0 })
-    }
-}
-
-/// Nothing more to say than the exit code.
-pub struct Done(pub u8);
-
-impl Report for Done {
-    fn table(&self, _: &mut Page<'_>) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn json(&self) -> Value {
-        Value::Null
-    }
-
-    fn code(&self) -> u8 {
-        self.0
-    }
-
-    fn silent(&self) -> bool {
-        true
+        out.line(&self.database_url)
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use anyhow::Result;
 use clap::Args as ClapArgs;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::Context;
 use crate::migrations::{self, History};
@@ -16,10 +16,6 @@ use crate::output::{Page, Report, Rows, Style, one_line};
 pub struct Args {}
 
 impl Args {
-    /// Runs the command.
-    ///
-    /// # Errors
-    /// It could not look.
     pub async fn run(&self, context: &Context<'_>) -> Result<Box<dyn Report>> {
         let database = context.connect("status").await?;
         let history = History::read(&database).await?;
@@ -47,9 +43,12 @@ struct Line {
     applied_on: Option<String>,
 }
 
+#[derive(Serialize)]
 struct Status {
     version: i32,
-    lines: Vec<Line>,
+    /// A newer sessctl has been here.
+    newer: bool,
+    migrations: Vec<Line>,
 }
 
 impl Status {
@@ -81,12 +80,9 @@ impl Status {
         }));
         Self {
             version: history.version(),
-            lines,
+            newer: lines.iter().any(|line| line.state == State::Unknown),
+            migrations: lines,
         }
-    }
-
-    fn newer(&self) -> bool {
-        self.lines.iter().any(|line| line.state == State::Unknown)
     }
 }
 
@@ -101,7 +97,7 @@ fn words(state: State) -> (&'static str, Style) {
 
 impl Report for Status {
     fn table(&self, out: &mut Page<'_>) -> io::Result<()> {
-        let rows = self.lines.iter().map(|line| {
+        let rows = self.migrations.iter().map(|line| {
             let (word, style) = words(line.state);
             let when = line.applied_on.as_deref().unwrap_or_default();
             vec![
@@ -113,8 +109,12 @@ impl Report for Status {
         });
         let rows: Vec<Vec<String>> = rows.collect();
         out.grid(&["version", "name", "state", "applied on (UTC)"], rows)?;
-        let pending = self.lines.iter().filter(|line| line.state == State::Pending).count();
-        let line = match (self.newer(), pending) {
+        let pending = self
+            .migrations
+            .iter()
+            .filter(|line| line.state == State::Pending)
+            .count();
+        let line = match (self.newer, pending) {
             (true, _) => "a newer sessctl has been here: install it".into(),
             (false, 0) => format!("the schema is at version {}", self.version),
             (false, n) => format!(
@@ -125,12 +125,8 @@ impl Report for Status {
         out.line(&line)
     }
 
-    fn json(&self) -> Value {
-        json!({ "version": self.version, "newer": self.newer(), "migrations": self.lines })
-    }
-
     fn csv(&self) -> Option<Rows> {
-        let rows = self.lines.iter().map(|line| {
+        let rows = self.migrations.iter().map(|line| {
             vec![
                 line.version.to_string(),
                 line.name.clone(),

@@ -5,11 +5,10 @@ use std::io;
 use anyhow::Result;
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::Args as ClapArgs;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Context;
-use crate::output::{Page, Report, Rows, Style, count, one_line};
+use crate::output::{Page, Report, Rows, Style, count, one_line, span};
 
 /// The width of the bar that shows a platform's share.
 const BAR_WIDTH: u64 = 20;
@@ -19,45 +18,52 @@ const BAR_WIDTH: u64 = 20;
 pub struct Args {}
 
 impl Args {
-    /// Runs the command.
-    ///
-    /// # Errors
-    /// The server's or the connection's.
     pub async fn run(&self, context: &Context<'_>) -> Result<Box<dyn Report>> {
         let database = context.connect("summary").await?;
-        let summary: Summary = database.ask(include_str!("summary.sql"), &[], "summary failed").await?;
+        let found: Found = database.ask(include_str!("summary.sql"), &[], "summary failed").await?;
         database.close().await;
-        if summary.filtered {
+        if found.filtered {
             context.terminal.warn(
                 "row level security applies to this role, and hides sessions from it: use postgres, or a role with BYPASSRLS",
             );
         }
-        Ok(Box::new(summary))
+        Ok(Box::new(Summary {
+            now: found.now,
+            total_active: found.platforms.iter().map(|platform| platform.active_count).sum(),
+            platforms: found.platforms,
+        }))
     }
 }
 
 #[derive(Deserialize)]
-struct Summary {
+struct Found {
     now: DateTime<Utc>,
+    /// Row level security hides sessions.
     filtered: bool,
     platforms: Vec<Platform>,
 }
 
+#[derive(Serialize)]
+struct Summary {
+    #[serde(skip)]
+    now: DateTime<Utc>,
+    platforms: Vec<Platform>,
+    total_active: u64,
+}
+
 /// A row of the view. Its times are texts: clients can write ones that no calendar here holds.
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 struct Platform {
     platform: String,
     active_count: u64,
     avg_session_minutes: f64,
+    #[serde(deserialize_with = "utc")]
     oldest_session: Option<String>,
+    #[serde(deserialize_with = "utc")]
     latest_activity: Option<String>,
 }
 
 impl Summary {
-    fn total(&self) -> u64 {
-        self.platforms.iter().map(|platform| platform.active_count).sum()
-    }
-
     /// How long ago, in words; a time that no calendar holds stays as it is.
     fn ago(&self, time: Option<&str>) -> String {
         let Some(time) = time else {
@@ -65,10 +71,7 @@ impl Summary {
         };
         match DateTime::parse_from_rfc3339(time) {
             Ok(then) => match (self.now - then.with_timezone(&Utc)).num_seconds() {
-                ..-60 => format!(
-                    "in {}",
-                    span(then.with_timezone(&Utc).signed_duration_since(self.now).num_seconds())
-                ),
+                seconds @ ..-60 => format!("in {}", span(-seconds)),
                 seconds => format!("{} ago", span(seconds)),
             },
             Err(_) => time.to_owned(),
@@ -77,22 +80,12 @@ impl Summary {
 }
 
 /// A time as RFC 3339 in UTC; one that no calendar here holds stays as it is.
-fn utc(time: Option<&String>) -> Option<String> {
-    time.map(|time| match DateTime::parse_from_rfc3339(time) {
+fn utc<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let time = Option::<String>::deserialize(deserializer)?;
+    Ok(time.map(|time| match DateTime::parse_from_rfc3339(&time) {
         Ok(parsed) => parsed.with_timezone(&Utc).to_rfc3339_opts(SecondsFormat::Micros, true),
-        Err(_) => time.clone(),
-    })
-}
-
-/// Seconds in the two largest units that matter.
-fn span(seconds: i64) -> String {
-    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{} s", seconds.max(0)),
-        (0, 0, _) => format!("{minutes} min"),
-        (0, _, _) => format!("{hours} h {minutes} min"),
-        _ => format!("{days} d {hours} h"),
-    }
+        Err(_) => time,
+    }))
 }
 
 #[allow(clippy::cast_possible_truncation)]
@@ -109,7 +102,6 @@ impl Report for Summary {
         if out.styled() {
             header.push("share");
         }
-        let total = self.total();
         let mut rows: Vec<Vec<String>> = Vec::new();
         for row in &self.platforms {
             let mut cells = vec![
@@ -120,7 +112,7 @@ impl Report for Summary {
                 one_line(&self.ago(row.latest_activity.as_deref())),
             ];
             if out.styled() {
-                let filled = row.active_count * BAR_WIDTH / total.max(1);
+                let filled = row.active_count * BAR_WIDTH / self.total_active.max(1);
                 let bar = "█".repeat(usize::try_from(filled.max(1)).unwrap_or(1));
                 cells.push(out.paint(Style::Good, &bar));
             }
@@ -128,26 +120,9 @@ impl Report for Summary {
         }
         rows.push(vec![
             out.paint(Style::Bold, "total"),
-            out.paint(Style::Bold, &count(total)),
+            out.paint(Style::Bold, &count(self.total_active)),
         ]);
         out.grid(&header, rows)
-    }
-
-    fn json(&self) -> Value {
-        let platforms: Vec<Value> = self
-            .platforms
-            .iter()
-            .map(|row| {
-                json!({
-                    "platform": row.platform,
-                    "active_count": row.active_count,
-                    "avg_session_minutes": row.avg_session_minutes,
-                    "oldest_session": utc(row.oldest_session.as_ref()),
-                    "latest_activity": utc(row.latest_activity.as_ref()),
-                })
-            })
-            .collect();
-        json!({ "platforms": platforms, "total_active": self.total() })
     }
 
     fn csv(&self) -> Option<Rows> {
@@ -163,8 +138,8 @@ impl Report for Summary {
                 row.platform.clone(),
                 row.active_count.to_string(),
                 row.avg_session_minutes.to_string(),
-                utc(row.oldest_session.as_ref()).unwrap_or_default(),
-                utc(row.latest_activity.as_ref()).unwrap_or_default(),
+                row.oldest_session.clone().unwrap_or_default(),
+                row.latest_activity.clone().unwrap_or_default(),
             ]
         });
         Some((header, rows.collect()))

@@ -12,7 +12,7 @@ use super::Context;
 use crate::database::Database;
 use crate::failure::{Failure, exit};
 use crate::migrations::{self, Applied};
-use crate::output::{Page, Report, Rows, Style, annotation, one_line};
+use crate::output::{Json, Page, Report, Rows, Style, annotation, one_line};
 use crate::schema::{Class, Difference, Found, compare, snapshot};
 
 /// Check, without changing anything, that the schema is what the migrations make
@@ -172,6 +172,24 @@ fn sentence(difference: &Difference) -> String {
     }
 }
 
+impl Json for Verdict {
+    fn json(&self) -> serde_json::Result<Value> {
+        let pending: Vec<Value> = self
+            .pending
+            .iter()
+            .map(|(version, name)| json!({ "version": version, "name": name }))
+            .collect();
+        Ok(json!({
+            "ok": self.is_in_step(),
+            "version": self.version,
+            "pending": pending,
+            "drift": self.drift,
+            "extra": self.extra,
+            "allowed": self.allowed,
+        }))
+    }
+}
+
 impl Report for Verdict {
     fn table(&self, out: &mut Page<'_>) -> io::Result<()> {
         for (version, name) in &self.pending {
@@ -210,22 +228,6 @@ impl Report for Verdict {
             (Style::Bad, line)
         };
         out.raw(&out.paint(style, &line))
-    }
-
-    fn json(&self) -> Value {
-        let pending: Vec<Value> = self
-            .pending
-            .iter()
-            .map(|(version, name)| json!({ "version": version, "name": name }))
-            .collect();
-        json!({
-            "ok": self.is_in_step(),
-            "version": self.version,
-            "pending": pending,
-            "drift": self.drift,
-            "extra": self.extra,
-            "allowed": self.allowed,
-        })
     }
 
     fn csv(&self) -> Option<Rows> {

@@ -10,12 +10,14 @@ mod text;
 use std::io;
 
 use clap::ValueEnum;
+use serde::Serialize;
 
 pub use csv::Rows;
 pub use github::annotation;
+pub use json::Json;
 pub use page::{Page, Style, paint};
 pub use terminal::{Color, Terminal, is_broken_pipe};
-pub use text::{count, one_line};
+pub use text::{count, one_line, span};
 
 use crate::failure::{Failure, exit};
 
@@ -33,16 +35,14 @@ pub enum Format {
     Github,
 }
 
-/// A command's result, able to show itself in each format.
-pub trait Report {
+/// A command's result, able to show itself in each format. Its JSON is what it serializes to: an object whose keys are a
+/// contract.
+pub trait Report: Json {
     /// For people.
     ///
     /// # Errors
     /// The writer's.
     fn table(&self, out: &mut Page<'_>) -> io::Result<()>;
-
-    /// For programs: one object, its keys a contract.
-    fn json(&self) -> serde_json::Value;
 
     /// For spreadsheets, where the result has rows.
     fn csv(&self) -> Option<Rows> {
@@ -69,4 +69,26 @@ pub trait Report {
 pub fn unsupported(format: &str) -> Failure {
     Failure::usage(format!("this command's result can't be written as {format}"))
         .remedy("use --format table or --format json")
+}
+
+/// The result of a command that has written all it has to say: an exit code alone.
+#[derive(Serialize)]
+pub struct Done {
+    /// The exit code.
+    #[serde(skip)]
+    pub code: u8,
+}
+
+impl Report for Done {
+    fn table(&self, _: &mut Page<'_>) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn code(&self) -> u8 {
+        self.code
+    }
+
+    fn silent(&self) -> bool {
+        true
+    }
 }

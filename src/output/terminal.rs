@@ -6,10 +6,9 @@ use anyhow::Result;
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
-use super::json::plain_json;
 use super::page::{Page, Style, paint};
 use super::text::{one_line, visible};
-use super::{Format, Report, csv, unsupported};
+use super::{Format, Report, csv, json, unsupported};
 use crate::failure::{Failure, exit};
 
 /// When to use colour.
@@ -125,7 +124,7 @@ impl Terminal {
     pub fn write(&self, report: &dyn Report, out: &mut dyn Write) -> Result<()> {
         match self.format {
             Format::Table => report.table(&mut Page::new(out, self.out_styled))?,
-            Format::Json => writeln!(out, "{}", plain_json(&report.json()))?,
+            Format::Json => writeln!(out, "{}", json::plain(&report.json()?))?,
             Format::Csv => {
                 let rows = report.csv().ok_or_else(|| unsupported("csv"))?;
                 csv::write(&rows, out)?;

@@ -1,0 +1,89 @@
+//! `sessctl schedule`: maintenance by the database itself, through pg_cron.
+
+mod install;
+mod list;
+mod remove;
+
+use anyhow::Result;
+use clap::{Args as ClapArgs, Subcommand};
+use serde::Deserialize;
+
+use super::Context;
+use crate::database::Database;
+use crate::failure::Failure;
+use crate::output::Report;
+
+/// Have the database do the maintenance itself, by pg_cron
+#[derive(ClapArgs, Debug)]
+pub struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Create the two jobs, or change them in place
+    Install(install::Install),
+    /// Show the jobs and their last runs
+    List,
+    /// Remove the jobs
+    Remove,
+}
+
+impl Args {
+    /// Whether the result has rows.
+    pub fn is_list(&self) -> bool {
+        matches!(self.action, Action::List)
+    }
+
+    pub async fn run(&self, context: &Context<'_>) -> Result<Box<dyn Report>> {
+        if let Action::Install(install) = &self.action
+            && install.dry_run
+        {
+            return Ok(Box::new(install.plan()));
+        }
+        let database = match self.action {
+            Action::List => context.connect("schedule").await?,
+            Action::Install(_) | Action::Remove => context.connect_to_change("schedule").await?,
+        };
+        require_pg_cron(&database, matches!(self.action, Action::Install(_))).await?;
+        let report: Box<dyn Report> = match &self.action {
+            Action::Install(install) => Box::new(install.run(&database).await?),
+            Action::List => Box::new(list::run(&database).await?),
+            Action::Remove => Box::new(remove::run(&database).await?),
+        };
+        database.close().await;
+        Ok(report)
+    }
+}
+
+const FAILED: &str = "schedule failed";
+
+#[derive(Deserialize)]
+struct State {
+    installed: bool,
+    available: bool,
+    usable: bool,
+    database: String,
+    migrated: bool,
+}
+
+/// pg_cron, and to install jobs also the functions that they call.
+async fn require_pg_cron(database: &Database, to_install: bool) -> Result<(), Failure> {
+    let state: State = database.ask(include_str!("state.sql"), &[], FAILED).await?;
+    if !state.installed {
+        let what = format!("pg_cron is not enabled in database {}", state.database);
+        return Err(Failure::new(what).remedy(if state.available {
+            "enable it in the dashboard (Integrations, Cron), or run: create extension pg_cron; it lives in database postgres only"
+        } else {
+            "this server does not have it: let cron elsewhere call sessctl, the README has the lines"
+        }));
+    }
+    if !state.usable {
+        return Err(Failure::new("this role may not use pg_cron").remedy("connect as postgres"));
+    }
+    if to_install && !state.migrated {
+        return Err(Failure::new("the database is not migrated far enough").remedy("run sessctl migrate"));
+    }
+    Ok(())
+}
