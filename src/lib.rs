@@ -7,6 +7,7 @@ mod commands;
 pub mod config;
 pub mod database;
 pub mod failure;
+pub mod maintenance;
 pub mod migrations;
 mod output;
 pub mod sandbox;

@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args as ClapArgs;
 
 use super::Context;
-use super::maintenance::{Job, Options};
+use crate::maintenance::{Job, Options};
 use crate::output::Report;
 
 /// Delete sessions that ended long ago
@@ -34,10 +34,10 @@ impl Args {
             done: "deleted",
             would: "would delete",
             which: "that ended before",
-            look: include_str!("cleanup_look.sql"),
+            look: include_str!("../maintenance/cleanup/look.sql"),
             list: None,
-            batch: include_str!("cleanup_batch.sql"),
-            count: include_str!("cleanup_count.sql"),
+            batch: include_str!("../maintenance/cleanup/batch.sql"),
+            count: include_str!("../maintenance/cleanup/count.sql"),
             limit: self.days,
             extra: Vec::new(),
             batch_size: self.batch_size,

@@ -5,7 +5,7 @@ use clap::{Args as ClapArgs, ValueEnum};
 use tokio_postgres::types::Type;
 
 use super::Context;
-use super::maintenance::{Job, Options};
+use crate::maintenance::{Job, Options};
 use crate::output::Report;
 
 /// How many sessions are listed at once: each list costs a look at the active ones, and is held in memory.
@@ -56,10 +56,10 @@ impl Args {
             done: "ended",
             would: "would end",
             which: "last seen before",
-            look: include_str!("end_inactive_look.sql"),
-            list: Some(include_str!("end_inactive_list.sql")),
-            batch: include_str!("end_inactive_batch.sql"),
-            count: include_str!("end_inactive_count.sql"),
+            look: include_str!("../maintenance/end_inactive/look.sql"),
+            list: Some(include_str!("../maintenance/end_inactive/list.sql")),
+            batch: include_str!("../maintenance/end_inactive/batch.sql"),
+            count: include_str!("../maintenance/end_inactive/count.sql"),
             limit: self.minutes,
             extra: vec![
                 (&self.include_idle, Type::BOOL),
