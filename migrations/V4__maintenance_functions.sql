@@ -214,12 +214,148 @@ begin
 end
 $$;
 
--- One batch of a cleanup: deletes up to max_rows sessions that ended before the cutoff.
--- "position": null at first, then what the batch before gave back. skipped: another run is at work.
--- Two ways through the rows. In the order they ended, by the index: right for a sliver, and for a table stored in that
--- order. In the order they are stored, by ranges of blocks: right where a good part goes and the heap is shuffled, and
--- where more than max_rows sessions ended at one moment (a sweep does that).
+-- The next sessions past retention in the order they ended, by the index: right for a sliver, and for a table stored in that
+-- order. from_time: where the last slice ended. next_time: where this one ends; null: nothing is left behind it.
+-- affected is null, and nothing was deleted, where block ranges do better: more than max_rows sessions ended at one moment (a
+-- sweep does that), or, looked at before the first slice, a good part of a shuffled heap goes.
 -- The head names each setting that the body changes: only then does the change end with the function.
+create or replace function sessctl.cleanup_time_slice(
+  cutoff timestamptz,
+  from_time timestamptz,
+  max_rows integer,
+  out next_time timestamptz,
+  out affected integer
+)
+language plpgsql
+set search_path = ''
+set plan_cache_mode = force_custom_plan
+set enable_seqscan = off
+set enable_indexscan = on
+set jit = off
+set lock_timeout = '1s'
+as $$
+begin
+  select s.ended_at into next_time
+  from sessctl.ended_session as s
+  where s.ended_at >= coalesce(from_time, '-infinity') and s.ended_at < cutoff
+  order by s.ended_at
+  offset max_rows
+  limit 1;
+  if next_time = coalesce(from_time, '-infinity')
+    or from_time is null and next_time is not null and sessctl.cleanup_prefers_blocks(cutoff)
+  then
+    return;
+  end if;
+  begin
+    -- Page by page rather than entry by entry: a tenth less work.
+    perform set_config('lock_timeout', '50ms', true), set_config('enable_indexscan', 'off', true);
+    delete from sessctl.ended_session as s
+    where s.ended_at >= coalesce(from_time, '-infinity') and s.ended_at < coalesce(next_time, cutoff);
+    get diagnostics affected = row_count;
+  exception
+    when lock_not_available then
+      -- A session that holds rows must neither stop the others nor have them wait: they are left for the next run.
+      delete from sessctl.ended_session as s
+      where s.row_id = any (array(
+        select t.row_id
+        from sessctl.ended_session as t
+        where t.ended_at >= coalesce(from_time, '-infinity') and t.ended_at < coalesce(next_time, cutoff)
+        for update skip locked
+      ));
+      get diagnostics affected = row_count;
+  end;
+end
+$$;
+
+-- Whether the heap is shuffled and at least one session a block is past retention: then its blocks are read once, in order.
+create or replace function sessctl.cleanup_prefers_blocks(cutoff timestamptz)
+returns boolean
+language plpgsql
+stable
+set search_path = ''
+set plan_cache_mode = force_custom_plan
+set enable_seqscan = off
+set jit = off
+as $$
+declare
+  pages bigint;
+begin
+  if not exists (
+    select from pg_catalog.pg_stats as s
+    where s.schemaname = 'public' and s.tablename = 'user_sessions' and s.attname = 'ended_at' and abs(s.correlation) < 0.9
+  ) then
+    return false;
+  end if;
+  pages := pg_relation_size('public.user_sessions') / current_setting('block_size')::bigint;
+  return pages = (
+    select count(*) from (
+      select from sessctl.ended_session as s where s.ended_at < cutoff limit pages
+    ) as a_row_a_page
+  );
+end
+$$;
+
+-- The next sessions past retention in the order they are stored, by a range of blocks. from_row: where the last range ended.
+-- next_row: where this one ends; null: it is the end of the table.
+create or replace function sessctl.cleanup_block_range(
+  cutoff timestamptz,
+  from_row tid,
+  max_rows integer,
+  out next_row tid,
+  out affected integer
+)
+language plpgsql
+set search_path = ''
+set plan_cache_mode = force_custom_plan
+set enable_seqscan = off
+set jit = off
+set lock_timeout = '1s'
+as $$
+declare
+  rows_a_page double precision;
+  next_page bigint;
+begin
+  select greatest(coalesce(c.reltuples / nullif(c.relpages, 0), 50), 1) into rows_a_page
+  from pg_catalog.pg_class as c
+  where c.oid = 'public.user_sessions'::regclass;
+  next_page := split_part(trim('(' from from_row::text), ',', 1)::bigint
+    + greatest(1, ceil(max_rows / rows_a_page))::bigint;
+  select s.row_id into next_row
+  from sessctl.ended_session as s
+  where s.row_id >= from_row and s.row_id < format('(%s,0)', next_page)::tid and s.ended_at < cutoff
+  offset max_rows
+  limit 1;
+  -- The rows come as they are stored; should they ever not, the batch is larger, and nothing is left out.
+  if not found or next_row <= from_row then
+    next_row := format('(%s,0)', next_page)::tid;
+  end if;
+  begin
+    perform set_config('lock_timeout', '50ms', true);
+    delete from sessctl.ended_session as s
+    where s.row_id >= from_row and s.row_id < next_row and s.ended_at < cutoff;
+    get diagnostics affected = row_count;
+  exception
+    when lock_not_available then
+      delete from sessctl.ended_session as s
+      where s.row_id = any (array(
+        select t.row_id
+        from sessctl.ended_session as t
+        where t.row_id >= from_row and t.row_id < next_row and t.ended_at < cutoff
+        for update skip locked
+      ));
+      get diagnostics affected = row_count;
+  end;
+  if next_row = format('(%s,0)', next_page)::tid
+    and next_page >= pg_relation_size('public.user_sessions') / current_setting('block_size')::bigint
+  then
+    next_row := null;
+  end if;
+end
+$$;
+
+-- One batch of a cleanup: deletes up to max_rows sessions that ended before the cutoff.
+-- "position": null at first, then what the batch before gave back: a time, or a row where the batches are block ranges.
+-- skipped: another run is running.
 create or replace function sessctl.cleanup_batch(
   cutoff timestamptz,
   max_rows integer,
@@ -230,23 +366,11 @@ create or replace function sessctl.cleanup_batch(
 )
 language plpgsql
 set search_path = ''
-set plan_cache_mode = force_custom_plan
-set enable_seqscan = off
-set enable_indexscan = on
-set jit = off
-set lock_timeout = '1s'
 set datestyle = 'ISO, YMD'
 set timezone = 'UTC'
 as $$
 declare
-  pages bigint;
-  by_blocks boolean := false;
-  rows_a_page double precision;
-  from_time timestamptz;
-  to_time timestamptz;
-  from_row tid;
-  to_row tid;
-  next_page bigint;
+  slice record;
 begin
   perform sessctl.require_all_rows();
   affected := 0;
@@ -255,89 +379,20 @@ begin
   if skipped then
     return;
   end if;
-
   if "position" is null or "position" not like '(%' then
-    from_time := coalesce("position", '-infinity')::timestamptz;
-    select s.ended_at into to_time
-    from sessctl.ended_session as s
-    where s.ended_at >= from_time and s.ended_at < cutoff
-    order by s.ended_at
-    offset max_rows
-    limit 1;
-    if "position" is null and to_time is not null and (
-      select abs(s.correlation) < 0.9
-      from pg_catalog.pg_stats as s
-      where s.schemaname = 'public' and s.tablename = 'user_sessions' and s.attname = 'ended_at'
-    ) then
-      pages := pg_relation_size('public.user_sessions') / current_setting('block_size')::bigint;
-      by_blocks := pages = (
-        select count(*) from (
-          select from sessctl.ended_session as s where s.ended_at < cutoff limit pages
-        ) as a_row_a_page
-      );
-    end if;
-    if to_time is distinct from from_time and not by_blocks then
-      begin
-        -- Page by page rather than entry by entry: a tenth less work.
-        perform set_config('lock_timeout', '50ms', true), set_config('enable_indexscan', 'off', true);
-        delete from sessctl.ended_session as s
-        where s.ended_at >= from_time and s.ended_at < coalesce(to_time, cutoff);
-        get diagnostics affected = row_count;
-      exception
-        when lock_not_available then
-          -- Who holds rows must neither stop the others nor have them wait: they are left for the next run.
-          delete from sessctl.ended_session as s
-          where s.row_id = any (array(
-            select t.row_id
-            from sessctl.ended_session as t
-            where t.ended_at >= from_time and t.ended_at < coalesce(to_time, cutoff)
-            for update skip locked
-          ));
-          get diagnostics affected = row_count;
-      end;
-      finished := to_time is null;
-      "position" := to_time::text;
+    slice := sessctl.cleanup_time_slice(cutoff, "position"::timestamptz, max_rows);
+    if slice.affected is not null then
+      affected := slice.affected;
+      "position" := slice.next_time::text;
+      finished := "position" is null;
       return;
     end if;
-    -- More than a slice at one moment, or a shuffled heap of which a good part goes.
     "position" := '(0,0)';
   end if;
-
-  select greatest(coalesce(c.reltuples / nullif(c.relpages, 0), 50), 1) into rows_a_page
-  from pg_catalog.pg_class as c
-  where c.oid = 'public.user_sessions'::regclass;
-  from_row := "position"::tid;
-  next_page := split_part(trim('(' from "position"), ',', 1)::bigint
-    + greatest(1, ceil(max_rows / rows_a_page))::bigint;
-  to_row := format('(%s,0)', next_page)::tid;
-  select s.row_id into to_row
-  from sessctl.ended_session as s
-  where s.row_id >= from_row and s.row_id < to_row and s.ended_at < cutoff
-  offset max_rows
-  limit 1;
-  -- The rows come as they are stored; should they ever not, the batch is larger, and nothing is left out.
-  if not found or to_row <= from_row then
-    to_row := format('(%s,0)', next_page)::tid;
-  end if;
-  begin
-    perform set_config('lock_timeout', '50ms', true);
-    delete from sessctl.ended_session as s
-    where s.row_id >= from_row and s.row_id < to_row and s.ended_at < cutoff;
-    get diagnostics affected = row_count;
-  exception
-    when lock_not_available then
-      delete from sessctl.ended_session as s
-      where s.row_id = any (array(
-        select t.row_id
-        from sessctl.ended_session as t
-        where t.row_id >= from_row and t.row_id < to_row and t.ended_at < cutoff
-        for update skip locked
-      ));
-      get diagnostics affected = row_count;
-  end;
-  pages := pg_relation_size('public.user_sessions') / current_setting('block_size')::bigint;
-  finished := next_page >= pages and to_row = format('(%s,0)', next_page)::tid;
-  "position" := to_row::text;
+  slice := sessctl.cleanup_block_range(cutoff, "position"::tid, max_rows);
+  affected := slice.affected;
+  "position" := slice.next_row::text;
+  finished := "position" is null;
 end
 $$;
 
