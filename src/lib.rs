@@ -10,5 +10,7 @@ pub mod failure;
 pub mod maintenance;
 pub mod migrations;
 mod output;
+pub mod output;
+mod retry;
 pub mod sandbox;
 pub mod schema;
