@@ -1,5 +1,49 @@
--- The rules of maintenance, once: which sessions end, which go, and the batches in which they do.
+-- The record of maintenance and its rules, once: which sessions end, which go, and the batches in which they do.
 -- The command line, pg_cron jobs and the public functions all call what stands here.
+
+-- One row per run of a job, whoever started it. A batch adds its count in its own transaction, so that count and sessions
+-- stay together whatever is lost. outcome is null while the run is running.
+create table if not exists sessctl.run (
+  id uuid constraint run_pkey primary key,
+  job text not null,
+  -- cli, pg_cron, api (a request of PostgREST) or sql (any other session), and the role that ran it.
+  source text not null,
+  role name not null default current_user,
+  -- Raised by a client that lost its connection: a batch of an older generation rolls back.
+  generation integer not null default 0,
+  started_at timestamptz not null default clock_timestamp(),
+  progress_at timestamptz not null default clock_timestamp(),
+  finished_at timestamptz,
+  cutoff timestamptz not null,
+  batches integer not null default 0,
+  rows_done bigint not null default 0,
+  rows_failed bigint not null default 0,
+  rows_left bigint,
+  outcome text constraint run_outcome_check
+    check (outcome in ('done', 'skipped', 'interrupted', 'incomplete', 'failed', 'lost')),
+  message text
+) with (fillfactor = 50);
+
+-- One row per job, never removed: what runs leave behind when their own rows are pruned after 30 days.
+create table if not exists sessctl.job (
+  name text constraint job_pkey primary key,
+  -- Minutes or days of the newest run.
+  threshold integer,
+  -- The run that is running, or was when its client went.
+  running uuid,
+  last_run uuid,
+  last_success uuid,
+  last_success_at timestamptz,
+  last_failure_at timestamptz,
+  runs bigint not null default 0,
+  failures bigint not null default 0,
+  rows_done bigint not null default 0,
+  rows_failed bigint not null default 0,
+  archive_required boolean not null default false,
+  pruned_at timestamptz not null default now()
+) with (fillfactor = 50);
+
+insert into sessctl.job (name) values ('end-inactive'), ('cleanup') on conflict (name) do nothing;
 
 -- Each session with the last sign of life it gave: of the times that clients write, the first that is set and not
 -- in the future (five minutes are forgiven to a clock that is ahead). Without any it has never been seen.
@@ -145,7 +189,7 @@ end
 $$;
 
 -- One batch of a sweep: ends those of the due sessions that are still active (or idle) and unseen since the cutoff.
--- skipped: another run is at work. at_last_seen: a session ended when it was last seen, instead of now.
+-- skipped: another run is running. at_last_seen: a session ended when it was last seen, instead of now.
 create or replace function sessctl.end_inactive_batch(
   cutoff timestamptz,
   due tid[],
@@ -396,6 +440,315 @@ begin
 end
 $$;
 
+-- The run record. Each of these functions takes the run's own row, its job's advisory lock and its job's row, in this order.
+
+-- What holds the lock of a job keeps every other run of it out until the transaction ends. False: somebody else has it.
+create or replace function sessctl.lock_job(job_name text)
+returns boolean
+language sql
+set search_path = ''
+as $$
+  select pg_try_advisory_xact_lock(1936028531, case job_name when 'end-inactive' then 2 when 'cleanup' then 3 end)
+$$;
+
+-- Makes a run the one that is running. False: another one is, its record unfinished and with progress in the last minute.
+-- An older record that stopped making progress is closed as lost. The caller holds the job's lock.
+create or replace function sessctl.run_take_over(run_id uuid, job_name text, threshold integer)
+returns boolean
+language plpgsql
+set search_path = ''
+as $$
+declare
+  mine sessctl.job;
+  other sessctl.run;
+begin
+  select j.* into mine from sessctl.job as j where j.name = job_name;
+  if mine.running = run_id then
+    return true;
+  end if;
+  select r.* into other from sessctl.run as r where r.id = mine.running and r.finished_at is null;
+  if other.progress_at > clock_timestamp() - interval '1 minute' then
+    return false;
+  end if;
+  if other.id is not null then
+    -- Its client is gone, or stands still: a batch that comes late finds the record closed.
+    update sessctl.run as r
+    set outcome = 'lost', finished_at = clock_timestamp(), generation = r.generation + 1
+    where r.id = other.id and r.finished_at is null
+    returning r.* into other;
+    update sessctl.job as j
+    set runs = j.runs + 1, failures = j.failures + 1, last_failure_at = other.finished_at,
+      rows_done = j.rows_done + other.rows_done, rows_failed = j.rows_failed + other.rows_failed
+    where j.name = job_name and other.finished_at is not null;
+  end if;
+  update sessctl.job as j
+  set running = run_id, last_run = run_id, threshold = run_take_over.threshold
+  where j.name = job_name;
+  if mine.pruned_at < now() - interval '1 day' then
+    delete from sessctl.run as r
+    using sessctl.job as j
+    where r.started_at < now() - interval '30 days' and j.name = r.job
+      and r.id not in (run_id, coalesce(j.last_run, run_id), coalesce(j.last_success, run_id), coalesce(j.running, run_id));
+    update sessctl.job as j set pruned_at = now() where j.name = job_name;
+  end if;
+  return true;
+end
+$$;
+
+-- Begins a batch: writes the run's record, so that its row is locked until the batch ends, then takes the job's lock.
+-- False: another run is running, or took this one's place; the record says so. An error (SQLSTATE SC001): the run went on
+-- over another connection, and this batch must not count.
+create or replace function sessctl.run_begin_batch(
+  run_id uuid,
+  job_name text,
+  source text,
+  generation integer,
+  cutoff timestamptz,
+  threshold integer
+)
+returns boolean
+language plpgsql
+set search_path = ''
+as $$
+declare
+  mine sessctl.run;
+begin
+  insert into sessctl.run as r (id, job, source, generation, cutoff)
+  values (run_id, job_name, source, generation, cutoff)
+  on conflict (id) do update set progress_at = clock_timestamp()
+  returning r.* into mine;
+  if mine.outcome is not null then
+    return false;
+  end if;
+  if mine.generation <> run_begin_batch.generation then
+    raise exception 'run % went on over another connection', run_id using errcode = 'SC001';
+  end if;
+  if sessctl.lock_job(job_name) and sessctl.run_take_over(run_id, job_name, threshold) then
+    return true;
+  end if;
+  update sessctl.run as r set outcome = 'skipped', finished_at = clock_timestamp() where r.id = run_id;
+  return false;
+end
+$$;
+
+-- Adds a batch to its run, in the batch's transaction.
+create or replace function sessctl.run_add(run_id uuid, done bigint, out batches integer, out rows_done bigint)
+language sql
+set search_path = ''
+as $$
+  update sessctl.run as r
+  set rows_done = r.rows_done + done, batches = r.batches + 1, progress_at = clock_timestamp()
+  where r.id = run_id
+  returning r.batches, r.rows_done
+$$;
+
+-- After a lost connection: waits for a batch that the old one has still running, keeps out any that comes later, and says what
+-- the run has done. A record that is gone (a failover lost it, and the batches with it) begins again at nothing.
+create or replace function sessctl.run_fence(
+  run_id uuid,
+  job_name text,
+  source text,
+  inout generation integer,
+  cutoff timestamptz,
+  out batches integer,
+  out rows_done bigint
+)
+language sql
+set search_path = ''
+as $$
+  insert into sessctl.run as r (id, job, source, generation, cutoff)
+  values (run_id, job_name, source, generation + 1, cutoff)
+  on conflict (id) do update set generation = greatest(r.generation + 1, excluded.generation), progress_at = clock_timestamp()
+  returning r.generation, r.batches, r.rows_done
+$$;
+
+-- Ends a run, once: a second call, after a lost answer, changes nothing. Gives back the record.
+create or replace function sessctl.run_finish(
+  run_id uuid,
+  outcome text,
+  rows_left bigint default null,
+  message text default null
+)
+returns sessctl.run
+language plpgsql
+set search_path = ''
+as $$
+declare
+  mine sessctl.run;
+begin
+  update sessctl.run as r
+  set outcome = run_finish.outcome, rows_left = run_finish.rows_left, message = run_finish.message,
+    finished_at = clock_timestamp(), progress_at = clock_timestamp()
+  where r.id = run_id and r.outcome is null
+  returning r.* into mine;
+  if not found then
+    select r.* into mine from sessctl.run as r where r.id = run_id;
+    return mine;
+  end if;
+  update sessctl.job as j
+  set running = nullif(j.running, run_id), runs = j.runs + 1,
+    rows_done = j.rows_done + mine.rows_done, rows_failed = j.rows_failed + mine.rows_failed,
+    failures = j.failures + (mine.outcome = 'failed')::integer,
+    last_failure_at = case when mine.outcome = 'failed' then mine.finished_at else j.last_failure_at end,
+    last_success = case when mine.outcome = 'done' then run_id else j.last_success end,
+    last_success_at = case when mine.outcome = 'done' then mine.finished_at else j.last_success_at end
+  where j.name = mine.job;
+  return mine;
+end
+$$;
+
+-- A whole run in one transaction, as a caller of sessctl.end_inactive or sessctl.cleanup has it: begins it. Null: another run is
+-- running, and the record says that this one was skipped.
+create or replace function sessctl.run_begin(job_name text, cutoff timestamptz, threshold integer)
+returns uuid
+language plpgsql
+set search_path = ''
+as $$
+declare
+  run_id constant uuid := gen_random_uuid();
+  source constant text := case
+    when current_setting('application_name') like 'pg\_cron%'
+      or (select a.backend_type from pg_catalog.pg_stat_get_activity(pg_backend_pid()) as a) = 'pg_cron' then 'pg_cron'
+    when current_setting('request.jwt.claims', true) <> '' then 'api'
+    else 'sql'
+  end;
+begin
+  if sessctl.run_begin_batch(run_id, job_name, source, 0, cutoff, threshold) then
+    return run_id;
+  end if;
+  raise notice 'another run of % is running', job_name;
+  return null;
+end
+$$;
+
+-- A run that finds nothing to do, recorded in one statement. False: another run is running.
+create or replace function sessctl.run_idle(
+  run_id uuid,
+  job_name text,
+  source text,
+  cutoff timestamptz,
+  threshold integer
+)
+returns boolean
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if not sessctl.run_begin_batch(run_id, job_name, source, 0, cutoff, threshold) then
+    -- Recorded before, where the answer was lost.
+    return (select r.outcome = 'done' from sessctl.run as r where r.id = run_id);
+  end if;
+  perform sessctl.run_finish(run_id, 'done');
+  return true;
+end
+$$;
+
+-- What the command line calls: the start of a run, and its batches with their record.
+
+-- The cutoff of a sweep and the first sessions to end. Nothing due: the run is recorded, and over. skipped: another is running.
+create or replace function sessctl.end_inactive_start(
+  run_id uuid,
+  source text,
+  minutes integer,
+  max_rows integer,
+  include_idle boolean,
+  out cutoff timestamptz,
+  out due tid[],
+  out skipped boolean
+)
+language plpgsql
+set search_path = ''
+as $$
+begin
+  cutoff := sessctl.end_inactive_cutoff(minutes);
+  due := sessctl.end_inactive_due(cutoff, max_rows, include_idle);
+  skipped := cardinality(due) = 0 and not sessctl.run_idle(run_id, 'end-inactive', source, cutoff, minutes);
+end
+$$;
+
+-- The cutoff of a cleanup, and whether a session is past retention. Otherwise as end_inactive_start.
+create or replace function sessctl.cleanup_start(
+  run_id uuid,
+  source text,
+  days integer,
+  out cutoff timestamptz,
+  out is_due boolean,
+  out skipped boolean
+)
+language plpgsql
+set search_path = ''
+as $$
+begin
+  cutoff := sessctl.cleanup_cutoff(days);
+  is_due := sessctl.cleanup_is_due(cutoff);
+  skipped := not is_due and not sessctl.run_idle(run_id, 'cleanup', source, cutoff, days);
+end
+$$;
+
+-- One batch of a sweep with its record. affected: by this batch; batches and rows_done: by the whole run, null where skipped.
+create or replace function sessctl.end_inactive_step(
+  run_id uuid,
+  source text,
+  generation integer,
+  cutoff timestamptz,
+  minutes integer,
+  due tid[],
+  include_idle boolean,
+  at_last_seen boolean,
+  out affected integer,
+  out skipped boolean,
+  out batches integer,
+  out rows_done bigint
+)
+language plpgsql
+set search_path = ''
+as $$
+begin
+  affected := 0;
+  skipped := not sessctl.run_begin_batch(run_id, 'end-inactive', source, generation, cutoff, minutes);
+  if skipped then
+    return;
+  end if;
+  affected := (sessctl.end_inactive_batch(cutoff, due, include_idle, at_last_seen)).affected;
+  select a.batches, a.rows_done into batches, rows_done from sessctl.run_add(run_id, affected) as a;
+end
+$$;
+
+-- One batch of a cleanup with its record.
+create or replace function sessctl.cleanup_step(
+  run_id uuid,
+  source text,
+  generation integer,
+  cutoff timestamptz,
+  days integer,
+  max_rows integer,
+  inout "position" text,
+  out affected integer,
+  out finished boolean,
+  out skipped boolean,
+  out batches integer,
+  out rows_done bigint
+)
+language plpgsql
+set search_path = ''
+as $$
+declare
+  batch record;
+begin
+  affected := 0;
+  finished := false;
+  skipped := not sessctl.run_begin_batch(run_id, 'cleanup', source, generation, cutoff, days);
+  if skipped then
+    return;
+  end if;
+  batch := sessctl.cleanup_batch(cutoff, max_rows, "position");
+  "position" := batch."position";
+  affected := batch.affected;
+  finished := batch.finished;
+  select a.batches, a.rows_done into batches, rows_done from sessctl.run_add(run_id, affected) as a;
+end
+$$;
+
 -- A whole sweep, or one that stops at max_rows rows, in the caller's transaction. Gives back how many were ended.
 create or replace function sessctl.end_inactive(minutes integer, max_rows integer default null)
 returns integer
@@ -404,21 +757,21 @@ set search_path = ''
 as $$
 declare
   cutoff constant timestamptz := sessctl.end_inactive_cutoff(minutes);
+  run_id constant uuid := sessctl.run_begin('end-inactive', cutoff, minutes);
   list_size constant integer := 50000;
   due tid[] := '{}'::tid[];
-  batch record;
+  ended integer;
   total integer := 0;
 begin
-  loop
+  while run_id is not null loop
     due := sessctl.end_inactive_due(cutoff, list_size, from_page_of := due[cardinality(due)]);
     exit when cardinality(due) = 0;
-    batch := sessctl.end_inactive_batch(cutoff, due[:coalesce(max_rows - total, list_size)]);
-    total := total + batch.affected;
-    if batch.skipped then
-      raise notice 'another run is at work';
-    end if;
-    exit when batch.skipped or cardinality(due) < list_size or total >= max_rows;
+    ended := (sessctl.end_inactive_batch(cutoff, due[:coalesce(max_rows - total, list_size)])).affected;
+    perform sessctl.run_add(run_id, ended);
+    total := total + ended;
+    exit when cardinality(due) < list_size or total >= max_rows;
   end loop;
+  perform sessctl.run_finish(run_id, case when total >= max_rows then 'incomplete' else 'done' end);
   return total;
 end
 $$;
@@ -431,20 +784,19 @@ set search_path = ''
 as $$
 declare
   cutoff constant timestamptz := sessctl.cleanup_cutoff(days);
+  run_id constant uuid := sessctl.run_begin('cleanup', cutoff, days);
   batch record;
   next_position text;
   total integer := 0;
 begin
-  loop
-    select b.* into batch
-    from sessctl.cleanup_batch(cutoff, least(10000, max_rows - total), next_position) as b;
+  while run_id is not null loop
+    batch := sessctl.cleanup_batch(cutoff, least(10000, max_rows - total), next_position);
     next_position := batch."position";
+    perform sessctl.run_add(run_id, batch.affected);
     total := total + batch.affected;
-    if batch.skipped then
-      raise notice 'another run is at work';
-    end if;
-    exit when batch.skipped or batch.finished or total >= max_rows;
+    exit when batch.finished or total >= max_rows;
   end loop;
+  perform sessctl.run_finish(run_id, case when total >= max_rows and not batch.finished then 'incomplete' else 'done' end);
   return total;
 end
 $$;
@@ -476,10 +828,28 @@ revoke all on all tables in schema sessctl from public, anon, authenticated, ser
 revoke all on all functions in schema sessctl from public, anon, authenticated, service_role;
 revoke all on function public.end_inactive_sessions(integer), public.cleanup_old_sessions(integer)
   from public, anon, authenticated, service_role;
-grant execute on function public.end_inactive_sessions(integer), public.cleanup_old_sessions(integer) to service_role;
-grant usage on schema sessctl to service_role;
-grant execute on all functions in schema sessctl to service_role;
-grant select, update on sessctl.session_last_seen to service_role;
-grant select, update, delete on sessctl.ended_session to service_role;
+
+-- The rights that maintenance needs, for a role of yours too: select sessctl.grant_maintenance('ROLE').
+-- migrate calls it again for each role that has them, after every migration.
+create or replace function sessctl.grant_maintenance(grantee regrole)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  execute format('grant usage on schema sessctl to %s', grantee);
+  execute format('grant execute on all functions in schema sessctl to %s', grantee);
+  execute format('grant select, update on sessctl.session_last_seen to %s', grantee);
+  execute format('grant select, update, delete on sessctl.ended_session to %s', grantee);
+  execute format('grant select, insert, update, delete on sessctl.run to %s', grantee);
+  execute format('grant select, insert, update on sessctl.job to %s', grantee);
+  execute format('grant select, update, delete on public.user_sessions to %s', grantee);
+  execute format(
+    'grant execute on function public.end_inactive_sessions(integer), public.cleanup_old_sessions(integer),
+      public.calculate_session_duration(timestamptz, timestamptz) to %s', grantee);
+end
+$$;
+revoke all on function sessctl.grant_maintenance(regrole) from public, anon, authenticated, service_role;
+select sessctl.grant_maintenance('service_role');
 
 notify pgrst, 'reload schema';

@@ -10,7 +10,6 @@ pub mod failure;
 pub mod maintenance;
 pub mod migrations;
 mod output;
-pub mod output;
 mod retry;
 pub mod sandbox;
 pub mod schema;

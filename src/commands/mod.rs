@@ -5,6 +5,7 @@ pub mod demo;
 pub mod doctor;
 pub mod end_inactive;
 pub mod generate;
+mod maintenance;
 pub mod migrate;
 pub mod sandbox;
 pub mod schedule;

@@ -4,6 +4,7 @@
 //! transaction pooler may hand each transaction to another server connection.
 
 mod remedy;
+mod statement;
 pub mod tls;
 
 use serde::Deserialize;
@@ -15,6 +16,7 @@ use tokio_postgres::{CancelToken, Client, Error, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 pub use remedy::{explain, server_message};
+pub(crate) use statement::{Value, bind};
 
 use crate::config::Target;
 use crate::failure::Failure;
@@ -133,6 +135,23 @@ impl Database {
         Ok(answer)
     }
 
+    /// The one JSON value of a statement, in a transaction of its own that begins with `settings`. It is one message: where
+    /// its beginning fails, nothing of it runs. Whatever fails, no transaction stays open.
+    ///
+    /// # Errors
+    /// The server's, or the connection's.
+    pub(crate) async fn transact<T: DeserializeOwned>(&self, settings: &str, sql: &str) -> Result<T, QueryError> {
+        let message = format!("begin isolation level read committed; {SAFE_SETTINGS}; {settings}; {sql}; commit");
+        match self.rows(&message).await {
+            Ok(messages) => value(messages),
+            Err(error) => {
+                // A lost connection has no transaction, and says so with the next statement.
+                let _ = self.run("rollback").await;
+                Err(error.into())
+            }
+        }
+    }
+
     /// Begins a transaction.
     ///
     /// # Errors
@@ -168,13 +187,7 @@ impl Database {
     ) -> Result<T, QueryError> {
         // A simple query is planned in place: the server spares the copies that a statement with parameters keeps.
         if parameters.is_empty() {
-            let mut messages = self.rows(sql).await?.into_iter();
-            let row = messages.find_map(|message| match message {
-                SimpleQueryMessage::Row(row) => Some(row),
-                _ => None,
-            });
-            let row = row.ok_or(QueryError::Empty)?;
-            return Ok(serde_json::from_str(row.try_get(0)?.unwrap_or("null"))?);
+            return value(self.rows(sql).await?);
         }
         let rows = self.client.query_typed(sql, parameters).await?;
         let text: &str = rows.first().ok_or(QueryError::Empty)?.try_get(0)?;
@@ -246,6 +259,16 @@ impl Database {
         drop(self.client);
         let _ = self.driver.await;
     }
+}
+
+/// The JSON value in the first column of the first row.
+fn value<T: DeserializeOwned>(messages: Vec<SimpleQueryMessage>) -> Result<T, QueryError> {
+    let row = messages.into_iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    });
+    let row = row.ok_or(QueryError::Empty)?;
+    Ok(serde_json::from_str(row.try_get(0)?.unwrap_or("null"))?)
 }
 
 #[derive(Deserialize)]

@@ -1,58 +1,90 @@
-//! What a run did, as data and as a report.
+//! What a run did.
 
-use std::io;
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde_json::{Map, Value, json};
+use serde::{Serialize, Serializer};
 
-use super::ledger::Tally;
+use super::JobSpec;
 use crate::failure::exit;
-use crate::output::{Json, Page, Report, Style, count};
+use crate::output::count;
 
-/// What a run did.
+/// What a run did. Its serialized form is the JSON contract, with the count under the job's own key.
+#[derive(Serialize)]
 pub struct Outcome {
-    pub(super) done: &'static str,
-    pub(super) would: &'static str,
-    pub(super) which: &'static str,
-    pub(super) tally: Tally,
+    #[serde(skip)]
+    pub(super) job: &'static JobSpec,
+    #[serde(flatten, serialize_with = "under_own_key")]
+    pub(super) rows: (&'static str, u64),
+    pub(super) batches: u64,
+    #[serde(serialize_with = "micros")]
     pub(super) cutoff: String,
     pub(super) dry_run: bool,
+    #[serde(rename = "elapsed_ms", serialize_with = "millis")]
     pub(super) elapsed: Duration,
     pub(super) skipped: bool,
     pub(super) interrupted: bool,
+    #[serde(skip)]
     pub(super) out_of_time: bool,
     pub(super) left: Option<u64>,
 }
 
+fn under_own_key<S: Serializer>((key, rows): &(&'static str, u64), serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map([(key, rows)])
+}
+
+fn micros<S: Serializer>(cutoff: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&utc(cutoff, SecondsFormat::Micros))
+}
+
+fn millis<S: Serializer>(elapsed: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn utc(time: &str, form: SecondsFormat) -> String {
+    DateTime::parse_from_rfc3339(time).map_or_else(
+        |_| time.to_owned(),
+        |time| time.with_timezone(&Utc).to_rfc3339_opts(form, true),
+    )
+}
+
 impl Outcome {
-    fn cutoff(&self, form: SecondsFormat) -> String {
-        DateTime::parse_from_rfc3339(&self.cutoff).map_or_else(
-            |_| self.cutoff.clone(),
-            |time| time.with_timezone(&Utc).to_rfc3339_opts(form, true),
-        )
+    /// Whether the work is done.
+    pub(crate) fn is_complete(&self) -> bool {
+        !(self.skipped || self.interrupted || self.out_of_time)
     }
 
-    fn sentence(&self) -> String {
-        let verb = if self.dry_run { self.would } else { self.done };
+    /// The exit code.
+    pub(crate) fn code(&self) -> u8 {
+        if self.interrupted {
+            exit::INTERRUPTED
+        } else {
+            exit::DONE
+        }
+    }
+
+    /// What the run did, in a sentence.
+    pub(crate) fn sentence(&self) -> String {
+        let verb = if self.dry_run { self.job.would } else { self.job.done };
+        let rows = self.rows.1;
         let mut text = format!(
             "{verb} {} {} {} {} ({}{:.1} s)",
-            count(self.tally.rows),
-            if self.tally.rows == 1 { "session" } else { "sessions" },
-            self.which,
-            self.cutoff(SecondsFormat::Secs),
-            match (self.dry_run, self.tally.batches) {
+            count(rows),
+            if rows == 1 { "session" } else { "sessions" },
+            self.job.which,
+            utc(&self.cutoff, SecondsFormat::Secs),
+            match (self.dry_run, self.batches) {
                 (true, _) => "dry run, ".into(),
                 (false, 1) => "1 batch, ".into(),
                 (false, n) => format!("{} batches, ", count(n)),
             },
             self.elapsed.as_secs_f64(),
         );
-        if self.skipped && self.tally.batches == 0 {
-            return "another run is at work, nothing done here".into();
+        if self.skipped && self.batches == 0 {
+            return "another run is running, nothing done here".into();
         }
         if self.skipped {
-            text = format!("{text}; another run is at work, and took over");
+            text = format!("{text}; another run is running, and took over");
         }
         if self.interrupted {
             text = format!("interrupted: {text}; what is done stays");
@@ -64,44 +96,5 @@ impl Outcome {
             text = format!("{text}; out of time, {left} left");
         }
         text
-    }
-}
-
-impl Json for Outcome {
-    fn json(&self) -> serde_json::Result<Value> {
-        let mut object = Map::new();
-        object.insert(self.done.into(), self.tally.rows.into());
-        let rest = json!({
-            "cutoff": self.cutoff(SecondsFormat::Micros),
-            "dry_run": self.dry_run,
-            "batches": self.tally.batches,
-            "elapsed_ms": u64::try_from(self.elapsed.as_millis()).unwrap_or(u64::MAX),
-            "skipped": self.skipped,
-            "interrupted": self.interrupted,
-            "left": self.left,
-        });
-        if let Value::Object(rest) = rest {
-            object.extend(rest);
-        }
-        Ok(Value::Object(object))
-    }
-}
-
-impl Report for Outcome {
-    fn table(&self, out: &mut Page<'_>) -> io::Result<()> {
-        let style = if self.skipped || self.interrupted || self.out_of_time {
-            Style::Warning
-        } else {
-            Style::Good
-        };
-        out.raw(&out.paint(style, &self.sentence()))
-    }
-
-    fn code(&self) -> u8 {
-        if self.interrupted {
-            exit::INTERRUPTED
-        } else {
-            exit::DONE
-        }
     }
 }

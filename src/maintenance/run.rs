@@ -1,45 +1,161 @@
-//! The loop of a run: one batch after the other until the work is done, and back on its feet after a fault.
+//! The loop of a run: one batch after the other until nothing is left, and on again after a fault.
 
-use std::collections::HashMap;
-use std::pin::Pin;
 use std::time::{Duration, Instant};
 
+use serde::Deserialize;
 use tokio_postgres::Error;
-use tokio_postgres::types::Type;
 
-use super::candidates::{List, Pass};
-use super::fault::{Fault, pause};
-use super::ledger::Ledger;
-use super::{
-    BATCH_TARGET, Batch, COMMIT_UNFLUSHED, COUNT_PATIENCE, FLUSH, Job, LEAST_ROWS, LONGEST_PAUSE, Options,
-    STOP_PATIENCE,
-};
-use crate::commands::Stop;
-use crate::config::Target;
-use crate::database::{Database, Parameter, QueryError, explain};
+use super::fault::Fault;
+use super::record::{RunRecord, Stored};
+use super::size::BatchSize;
+use super::strategy::{Candidates, Step, Strategy};
+use super::{Event, Options, Outcome, StopSignal, Work};
+use crate::database::{Database, QueryError, Value, bind};
 use crate::failure::Failure;
-use crate::output::{Terminal, count};
+use crate::output::count;
+use crate::retry::{Backoff, retry};
 
-/// A run at work.
-pub(super) struct Run<'a> {
-    pub(super) job: &'a Job<'a>,
-    pub(super) options: &'a Options,
-    pub(super) target: &'a Target,
-    pub(super) terminal: &'a Terminal,
-    pub(super) database: Database,
-    pub(super) ledger: Ledger,
-    pub(super) position: Option<String>,
-    pub(super) list: List,
-    pub(super) pass: Pass,
-    pub(super) rows: i32,
-    /// The most rows of a batch: as asked for, or what the server's statement_timeout lets pass.
-    pub(super) most_rows: i32,
+/// A commit that does not wait for the disk. The last one of a run does, and flushes all before it.
+const UNFLUSHED: &str = "set local synchronous_commit = off";
+
+/// How long a stop may wait for the batch that is running before it is cancelled.
+const STOP_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long a run that stops or failed may take to read its record and to close it.
+const CLOSING_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a run that is out of time may count what it leaves.
+const COUNT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The pauses between two attempts.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
+
+#[derive(Deserialize)]
+struct Start {
+    cutoff: String,
+    due: bool,
+    /// Nothing is due here, and another run is running.
+    skipped: bool,
+    candidates: Option<Candidates>,
+}
+
+#[derive(Deserialize)]
+struct Count {
+    cutoff: String,
+    rows: u64,
+}
+
+/// Runs a job until nothing is left, or as far as the options let it.
+///
+/// # Errors
+/// The server's or the connection's, where trying again is no use; the message says how far the run got.
+pub async fn run(
+    work: &Work,
+    options: &Options,
+    database: Database,
+    mut stop: StopSignal<'_>,
+    observe: &dyn Fn(Event<'_>),
+) -> Result<Outcome, Failure> {
+    let begun = Instant::now();
+    let mut run = Run {
+        work,
+        options,
+        observe,
+        database,
+        record: RunRecord::new(work.job),
+        in_doubt: false,
+        strategy: Strategy::TimeSlices(None),
+        size: BatchSize::new(work.job.first_batch, work.batch_size),
+        failures: 0,
+        backoff: BACKOFF,
+    };
+    let mut outcome = Outcome {
+        job: work.job,
+        rows: (work.job.done, 0),
+        batches: 0,
+        cutoff: String::new(),
+        dry_run: options.dry_run,
+        elapsed: Duration::ZERO,
+        skipped: false,
+        interrupted: false,
+        out_of_time: false,
+        left: None,
+    };
+    if options.dry_run {
+        let counted = stoppable(
+            &mut run,
+            &mut stop,
+            "stopped while counting; nothing was changed",
+            async |run| {
+                let what = format!("{}: can't count", run.work.job.name);
+                match run.count(None).await {
+                    Ok(count) => Ok(count),
+                    Err(error) => Err(run.database.explain(error, &what).await),
+                }
+            },
+        );
+        let counted = counted.await?;
+        (outcome.rows.1, outcome.cutoff) = (counted.rows, counted.cutoff);
+    } else {
+        let start = stoppable(&mut run, &mut stop, "stopped before anything was done", Run::start).await?;
+        outcome.cutoff = start.cutoff;
+        outcome.skipped = start.skipped;
+        if start.due {
+            run.strategy = start
+                .candidates
+                .map_or(Strategy::TimeSlices(None), Strategy::Candidates);
+            match run.work_through(&outcome.cutoff, begun, stop).await? {
+                End::Finished => {}
+                End::Skipped => outcome.skipped = true,
+                End::Interrupted => outcome.interrupted = true,
+                End::OutOfTime { left } => {
+                    outcome.out_of_time = true;
+                    outcome.left = left;
+                }
+            }
+        }
+        (outcome.rows.1, outcome.batches) = (run.record.rows, run.record.batches);
+    }
+    run.database.close().await;
+    outcome.elapsed = begun.elapsed();
+    Ok(outcome)
+}
+
+/// Does what a stop may cut off at any moment, and cancels it on the server then.
+async fn stoppable<'a, T>(
+    run: &mut Run<'a>,
+    stop: &mut StopSignal<'_>,
+    stopped: &str,
+    work: impl AsyncFnOnce(&mut Run<'a>) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let cancel = run.database.canceller();
+    tokio::select! {
+        result = work(run) => result,
+        asked = stop => {
+            asked?;
+            cancel.cancel().await;
+            Err(Failure::interrupted(stopped))
+        }
+    }
+}
+
+struct Run<'a> {
+    work: &'a Work,
+    options: &'a Options,
+    observe: &'a dyn Fn(Event<'_>),
+    database: Database,
+    record: RunRecord,
+    /// A batch was sent, and its answer has not come.
+    in_doubt: bool,
+    strategy: Strategy,
+    size: BatchSize,
     /// Failures since the last batch that worked.
-    pub(super) failures: u32,
+    failures: u32,
+    backoff: Backoff,
 }
 
 /// How a run came to its end.
-pub(super) enum End {
+enum End {
     Finished,
     Skipped,
     Interrupted,
@@ -49,37 +165,85 @@ pub(super) enum End {
     },
 }
 
-pub(super) type StopSignal = Pin<Box<dyn Future<Output = Result<Stop, Failure>>>>;
+impl End {
+    /// The outcome in the run's record.
+    fn outcome(&self) -> &'static str {
+        match self {
+            Self::Finished => "done",
+            Self::Skipped => "skipped",
+            Self::Interrupted => "interrupted",
+            Self::OutOfTime { .. } => "incomplete",
+        }
+    }
+}
 
 impl Run<'_> {
-    pub(super) async fn run_to_its_end(
-        &mut self,
-        cutoff: &str,
-        start: Instant,
-        mut stop: StopSignal,
-    ) -> Result<End, Failure> {
-        let bar = self.terminal.counter(&format!("sessions {}", self.job.done));
+    /// The statement with the parameters of the job, of the run, and these.
+    fn bind(&self, sql: &str, values: &[(&str, Value<'_>)]) -> String {
+        bind(
+            sql,
+            &[values, &self.record.identity()[..], &self.work.parameters()].concat(),
+        )
+    }
+
+    fn failed(&self) -> String {
+        format!("{} failed on {}", self.work.job.name, self.database.target())
+    }
+
+    /// The cutoff, and whether anything is due. A lost connection is replaced.
+    async fn start(&mut self) -> Result<Start, Failure> {
+        let sql = self.bind(self.work.job.sql.start, &[]);
+        let what = format!("{} failed", self.work.job.name);
+        let name = self.work.job.name;
+        let database = &mut self.database;
+        let mut is_lost = false;
+        let pauses = BACKOFF.take(self.options.max_retries as usize);
+        retry(pauses, Failure::is_passing, async |_| {
+            if is_lost {
+                *database = Database::connect(&database.target().clone(), name).await?;
+                is_lost = false;
+            }
+            match database.transact(UNFLUSHED, &sql).await {
+                Ok(start) => Ok(start),
+                Err(error) => {
+                    let fault = error.fault();
+                    is_lost = fault == Fault::Lost;
+                    let failure = database.explain(error, &what).await;
+                    Err(if fault.is_transient() {
+                        failure.passing()
+                    } else {
+                        failure
+                    })
+                }
+            }
+        })
+        .await
+    }
+
+    async fn count(&self, cutoff: Option<&str>) -> Result<Count, QueryError> {
+        let sql = self.bind(self.work.job.sql.count, &[("cutoff", cutoff.into())]);
+        self.database.transact("", &sql).await
+    }
+
+    async fn work_through(&mut self, cutoff: &str, begun: Instant, mut stop: StopSignal<'_>) -> Result<End, Failure> {
         let end = loop {
-            let begun = Instant::now();
+            let batch_begun = Instant::now();
             let (result, stopped) = self.batch_or_stop(cutoff, &mut stop).await?;
-            bar.set_position(self.ledger.total().rows);
+            (self.observe)(Event::Progress(self.record.rows));
             match result {
-                Ok(batch) if batch.finished => break End::Finished,
-                Ok(batch) if batch.skipped => break End::Skipped,
-                Ok(batch) => {
+                Ok(Some(end)) => break end,
+                Ok(None) => {
                     self.failures = 0;
-                    self.position = batch.position;
-                    self.adapt(begun.elapsed());
+                    self.backoff = BACKOFF;
+                    self.size.adapt(batch_begun.elapsed());
                 }
-                Err(_) if stopped => {
-                    // Cancelled, or failed while it was about to be: nothing of it stays, and nothing is tried again.
-                    self.abandon().await;
-                }
+                // Cancelled, or failed while it was about to be: nothing is tried again.
+                Err(_) if stopped => self.read_record(cutoff).await,
                 Err(error) => {
                     let recovered = tokio::select! {
-                        recovered = self.recover(error) => Some(recovered),
-                        stopped = &mut stop => {
-                            stopped?;
+                        recovered = self.recover(cutoff, error) => Some(recovered),
+                        asked = &mut stop => {
+                            asked?;
                             None
                         }
                     };
@@ -92,57 +256,36 @@ impl Run<'_> {
             if stopped {
                 break End::Interrupted;
             }
-            if self.options.max_runtime.is_some_and(|most| start.elapsed() >= *most) {
-                let cancel = self.database.canceller();
+            if self.options.max_runtime.is_some_and(|limit| begun.elapsed() >= limit) {
+                break self.out_of_time(cutoff, &mut stop).await?;
+            }
+            if !self.options.pause.is_zero() {
                 tokio::select! {
-                    left = self.job.count(&self.database, cutoff) => break End::OutOfTime { left: left.ok() },
-                    () = tokio::time::sleep(COUNT_PATIENCE) => {
-                        cancel.cancel().await;
-                        break End::OutOfTime { left: None };
-                    }
-                    stopped = &mut stop => {
-                        stopped?;
-                        cancel.cancel().await;
+                    () = tokio::time::sleep(self.options.pause) => {}
+                    asked = &mut stop => {
+                        asked?;
                         break End::Interrupted;
                     }
                 }
             }
-            tokio::select! {
-                () = tokio::time::sleep(*self.options.pause), if !self.options.pause.is_zero() => {}
-                stopped = &mut stop, if !self.options.pause.is_zero() => {
-                    stopped?;
-                    break End::Interrupted;
-                }
-                else => {}
-            }
         };
-        bar.finish_and_clear();
-        if !self.ledger.transactions().is_empty() {
-            match self.database.run(FLUSH).await {
-                Ok(()) => self.ledger.flush(),
-                // A stop does not wait for a server that has gone.
-                Err(_) if matches!(end, End::Interrupted) => {}
-                Err(error) => self.recover(QueryError::Server(error)).await?,
-            }
-        }
+        self.finish(cutoff, &end).await?;
         Ok(end)
     }
 
-    /// One batch; and whether a signal came meanwhile, in which case it had a second to end by itself.
+    /// One batch; and whether a stop was asked for meanwhile, in which case it had a second to end by itself.
     async fn batch_or_stop(
         &mut self,
         cutoff: &str,
-        stop: &mut StopSignal,
-    ) -> Result<(Result<Batch, QueryError>, bool), Failure> {
+        stop: &mut StopSignal<'_>,
+    ) -> Result<(Result<Option<End>, QueryError>, bool), Failure> {
         let cancel = self.database.canceller();
         let mut batch = Box::pin(self.batch(cutoff));
         tokio::select! {
             result = &mut batch => return Ok((result, false)),
-            stopped = stop => {
-                stopped?;
-            }
+            asked = stop => asked?,
         }
-        match tokio::time::timeout(STOP_PATIENCE, &mut batch).await {
+        match tokio::time::timeout(STOP_TIMEOUT, &mut batch).await {
             Ok(result) => Ok((result, true)),
             Err(_) => {
                 cancel.cancel().await;
@@ -151,190 +294,188 @@ impl Run<'_> {
         }
     }
 
-    /// One batch, committed.
-    async fn batch(&mut self, cutoff: &str) -> Result<Batch, QueryError> {
-        while let Some(sql) = self.job.list
-            && self.list.is_done()
+    /// One batch, committed; the end where nothing is left or another run is running.
+    async fn batch(&mut self, cutoff: &str) -> Result<Option<End>, QueryError> {
+        while let (Strategy::Candidates(list), Some(sql)) = (&mut self.strategy, self.work.job.sql.candidates)
+            && list.is_done()
         {
-            if self.list.complete && !self.pass.is_worth_another() {
-                return Ok(Batch {
-                    finished: true,
-                    ..Batch::default()
-                });
+            let place = list.last_listed().to_owned();
+            let values = [("cutoff", Value::Text(cutoff)), ("last_listed", Value::Text(&place))];
+            let next = self.database.transact("", &self.bind(sql, &values)).await?;
+            if let Strategy::Candidates(list) = &mut self.strategy
+                && !list.continue_with(next)
+            {
+                return Ok(Some(End::Finished));
             }
-            if self.list.complete {
-                self.begin_anew();
+        }
+        let rows = self.size.rows();
+        let place = self.strategy.next(rows);
+        let values = [
+            ("cutoff", Value::Text(cutoff)),
+            ("max_rows", Value::Int(rows.into())),
+            ("candidates", place.into()),
+            ("position", place.into()),
+        ];
+        let sql = self.bind(self.work.job.sql.step, &values);
+        self.in_doubt = true;
+        let step: Step = self.database.transact("", &sql).await?;
+        self.in_doubt = false;
+        self.record.add(&step);
+        if step.skipped {
+            return Ok(Some(End::Skipped));
+        }
+        self.strategy.advance(&step, rows);
+        Ok(matches!(self.strategy, Strategy::Finished).then_some(End::Finished))
+    }
+
+    /// The end of a run that is out of time: counts what it leaves, within bounds.
+    async fn out_of_time(&self, cutoff: &str, stop: &mut StopSignal<'_>) -> Result<End, Failure> {
+        let cancel = self.database.canceller();
+        tokio::select! {
+            left = self.count(Some(cutoff)) => Ok(End::OutOfTime { left: left.ok().map(|left| left.rows) }),
+            () = tokio::time::sleep(COUNT_TIMEOUT) => {
+                cancel.cancel().await;
+                Ok(End::OutOfTime { left: None })
             }
-            self.list.forget();
-            let mut parameters: Vec<Parameter<'_>> = vec![(&cutoff, Type::TEXT), (&self.list.rows, Type::TEXT)];
-            parameters.extend(self.job.extra.iter().cloned());
-            self.list = self.database.json(sql, &parameters).await?;
+            asked = stop => {
+                asked?;
+                cancel.cancel().await;
+                Ok(End::Interrupted)
+            }
         }
-        let place = match self.job.list {
-            Some(_) => Some(self.list.next(self.rows)),
-            None => self.position.as_deref(),
-        };
-        let listed = place.map_or(0, str::len);
-        let mut parameters: Vec<Parameter<'_>> =
-            vec![(&cutoff, Type::TEXT), (&self.rows, Type::INT4), (&place, Type::TEXT)];
-        parameters.extend(self.job.extra.iter().cloned());
-        let mut batch: Batch = self.database.json_after("", self.job.batch, &parameters).await?;
-        let pass = Pass {
-            listed: self.pass.listed + place.map_or(0, |rows| rows.matches(' ').count() as u64 + 1),
-            done: self.pass.done + batch.affected,
-        };
-        if self.job.list.is_some() {
-            let is_end = self.list.complete && self.list.done + listed == self.list.rows.len();
-            batch.finished = is_end && !batch.skipped && !pass.is_worth_another();
-        }
-        if let Some(transaction) = &batch.transaction {
-            self.ledger.in_doubt = Some((transaction.clone(), batch.affected));
-        }
-        let last = batch.finished || batch.skipped;
-        self.database
-            .run(if last { "commit" } else { COMMIT_UNFLUSHED })
-            .await?;
-        self.ledger.confirm();
-        if self.job.list.is_some() {
-            self.list.advance(listed);
-            self.pass = pass;
-        }
-        // The commit of a transaction that wrote nothing does not flush those before it.
-        if last && batch.affected > 0 {
-            self.ledger.flush();
-        }
-        Ok(batch)
     }
 
-    /// The next batch is the first of a walk through the rows.
-    fn begin_anew(&mut self) {
-        self.position = None;
-        self.list = List::default();
-        self.pass = Pass::default();
-    }
-
-    fn adapt(&mut self, took: Duration) {
-        // At most doubled: a quick batch may have had little to do.
-        self.scale((BATCH_TARGET.as_secs_f64() / took.as_secs_f64()).min(2.0));
-        // What is slow for another reason than its rows gets no faster by ever smaller batches.
-        self.rows = self
-            .rows
-            .max((self.job.batch_size / 16).min(LEAST_ROWS))
-            .min(self.most_rows);
-    }
-
-    #[allow(clippy::cast_possible_truncation)]
-    fn scale(&mut self, factor: f64) {
-        self.rows = ((f64::from(self.rows) * factor) as i32).max(1);
-    }
-
-    /// Puts the run back on its feet after a failed batch, or says why that is no use.
-    async fn recover(&mut self, error: QueryError) -> Result<(), Failure> {
-        let error = match error {
-            QueryError::Server(error) => error,
-            other => return Err(self.give_up(other.explain(&self.failed()))),
+    /// Closes the record. Its commit flushes all before it.
+    async fn finish(&mut self, cutoff: &str, end: &End) -> Result<(), Failure> {
+        let left = match end {
+            End::OutOfTime { left } => *left,
+            _ => None,
         };
-        self.failures += 1;
-        let fault = Fault::of(&error);
-        let hopeless = match fault {
-            Fault::Fatal => true,
-            Fault::TooSlow => self.rows == 1,
-            Fault::Lost | Fault::Contended => self.failures > self.options.max_retries,
-        };
-        if hopeless {
-            self.abandon().await;
-            let failure = self.database.explain(error.into(), &self.failed()).await;
-            return Err(self.give_up(failure));
-        }
-        if fault == Fault::TooSlow {
-            self.scale(0.5);
-            self.most_rows = self.rows;
-        } else {
-            tokio::time::sleep(pause(self.failures)).await;
-        }
-        if fault != Fault::Lost && self.database.run("rollback").await.is_ok() && self.settle().await.is_ok() {
+        let sql = self.record.finish_sql(end.outcome(), left, None);
+        if matches!(end, End::Interrupted) {
+            // A stop does not wait for a server that has gone.
+            let _ = tokio::time::timeout(CLOSING_TIMEOUT, self.database.transact::<Stored>("", &sql)).await;
             return Ok(());
         }
-        self.reconnect(&error).await
+        loop {
+            match self.database.transact::<Stored>("", &sql).await {
+                Ok(stored) => {
+                    self.record.take(&stored);
+                    return Ok(());
+                }
+                Err(error) => self.recover(cutoff, error).await?,
+            }
+        }
     }
 
-    /// A new connection; the pass begins anew there.
-    async fn reconnect(&mut self, lost: &Error) -> Result<(), Failure> {
-        self.terminal.note("lost the connection, trying again");
-        let mut last = explain(lost, &self.failed());
+    /// Makes the run able to go on after a failed statement, or says why that is no use.
+    async fn recover(&mut self, cutoff: &str, error: QueryError) -> Result<(), Failure> {
+        let fault = error.fault();
+        self.failures += 1;
+        let is_hopeless = match fault {
+            Fault::Fatal => true,
+            Fault::TooSlow => !self.size.halve(),
+            Fault::Lost | Fault::Contended => self.failures > self.options.max_retries,
+        };
+        if is_hopeless {
+            self.read_record(cutoff).await;
+            let message = error.summary();
+            let failure = self.database.explain(error, &self.failed()).await;
+            return Err(self.give_up(failure, &message).await);
+        }
+        if fault != Fault::TooSlow {
+            tokio::time::sleep(self.backoff.next().unwrap_or_default()).await;
+        }
+        if fault != Fault::Lost && self.fence(cutoff).await.is_ok() {
+            return Ok(());
+        }
+        self.reconnect(cutoff, error).await
+    }
+
+    /// A new connection; the scan begins again there.
+    async fn reconnect(&mut self, cutoff: &str, lost: QueryError) -> Result<(), Failure> {
+        (self.observe)(Event::Note("lost the connection, trying again"));
+        let target = self.database.target().clone();
+        let mut last = lost.explain(&self.failed());
         while self.failures <= self.options.max_retries {
-            match Database::connect(self.target, self.job.command).await {
+            match Database::connect(&target, self.work.job.name).await {
                 Ok(database) => {
                     self.database = database;
-                    match self.settle().await {
+                    match self.fence(cutoff).await {
                         Ok(()) => {
-                            self.begin_anew();
+                            self.strategy.restart();
                             return Ok(());
                         }
                         Err(error) => last = error.explain(&self.failed()),
                     }
                 }
-                // Wrong credentials stay wrong, and poolers ban who insists.
-                Err(failure) if !failure.is_passing() => return Err(self.give_up(failure)),
+                // Wrong credentials stay wrong, and poolers ban clients that insist.
+                Err(failure) if !failure.is_passing() => return Err(self.give_up(failure, "login refused").await),
                 Err(failure) => last = failure,
             }
             self.failures += 1;
-            tokio::time::sleep(pause(self.failures)).await;
+            tokio::time::sleep(self.backoff.next().unwrap_or_default()).await;
         }
-        Err(self.give_up(last))
+        Err(self.give_up(last, "lost the connection").await)
     }
 
-    /// Asks the server which of the batches in doubt count. One still at work has a while to end.
-    async fn settle(&mut self) -> Result<(), QueryError> {
-        let deadline = Instant::now() + LONGEST_PAUSE;
-        let ids = self.ledger.transactions();
-        if ids.is_empty() {
-            return Ok(());
-        }
-        let states = loop {
-            let sql = include_str!("settle.sql");
-            let states: HashMap<String, String> = self.database.json(sql, &[(&ids, Type::TEXT_ARRAY)]).await?;
-            let at_work = states.values().any(|state| state == "in progress");
-            if !at_work || Instant::now() > deadline {
-                break states;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        };
-        self.ledger.settle(&states);
+    /// Waits for a batch that is still running on a lost connection, keeps out later ones, and reads what the run has done.
+    async fn fence(&mut self, cutoff: &str) -> Result<(), QueryError> {
+        let stored: Stored = self.database.transact("", &self.record.fence_sql(cutoff)).await?;
+        self.record.take(&stored);
+        self.in_doubt = false;
         Ok(())
     }
 
-    /// Ends the open transaction where there is one, and puts the count right, on a last connection if it must be.
-    async fn abandon(&mut self) {
-        if self.database.run("rollback").await.is_err() {
-            match Database::connect(self.target, self.job.command).await {
-                Ok(database) => self.database = database,
-                Err(_) => return,
+    /// Reads what the run has done before it gives up, on a last connection if need be. Where the server can't be asked, the
+    /// message says what is in doubt.
+    async fn read_record(&mut self, cutoff: &str) {
+        let read = async {
+            if self.fence(cutoff).await.is_err()
+                && let Ok(database) = Database::connect(&self.database.target().clone(), self.work.job.name).await
+            {
+                self.database = database;
+                let _ = self.fence(cutoff).await;
             }
-        }
-        // Where the server can't be asked, the message says what is in doubt.
-        let _ = self.settle().await;
-    }
-
-    fn failed(&self) -> String {
-        format!("{} failed on {}", self.job.command, self.target)
-    }
-
-    fn give_up(&self, failure: Failure) -> Failure {
-        let done = match (self.ledger.total().rows, &self.ledger.in_doubt) {
-            (0, None) => return failure,
-            (rows, None) => format!(
-                "{} sessions had been {} before, and stay so",
-                count(rows),
-                self.job.done
-            ),
-            (rows, Some((_, more))) => format!(
-                "{} sessions had been {} before, and {} more if the last commit arrived",
-                count(rows),
-                self.job.done,
-                count(*more)
-            ),
         };
-        failure.after(&done)
+        let _ = tokio::time::timeout(CLOSING_TIMEOUT, read).await;
+    }
+
+    /// Closes the record as failed, where the server can be reached, and says what had been done before.
+    async fn give_up(&mut self, failure: Failure, message: &str) -> Failure {
+        let sql = self.record.finish_sql("failed", None, Some(message));
+        let _ = tokio::time::timeout(CLOSING_TIMEOUT, self.database.transact::<Stored>("", &sql)).await;
+        let (rows, done) = (count(self.record.rows), self.work.job.done);
+        match (self.record.rows, self.in_doubt) {
+            (0, false) => failure,
+            (_, false) => failure.after(&format!("{rows} sessions had been {done} before, and stay so")),
+            (_, true) => failure.after(&format!(
+                "{rows} sessions had been {done} before; whether the last batch was committed is not known"
+            )),
+        }
+    }
+}
+
+impl QueryError {
+    fn fault(&self) -> Fault {
+        match self {
+            Self::Server(error) => Fault::of(error),
+            Self::Empty | Self::Shape(_) => Fault::Fatal,
+        }
+    }
+
+    /// What is kept of it in the run's record: no detail, which may hold the contents of a row.
+    fn summary(&self) -> String {
+        match self {
+            Self::Server(error) => summary(error),
+            Self::Empty | Self::Shape(_) => "unknown answer of the server".into(),
+        }
+    }
+}
+
+fn summary(error: &Error) -> String {
+    match error.as_db_error() {
+        Some(db) => format!("{} (SQLSTATE {})", db.message(), db.code().code()),
+        None => "lost the connection".into(),
     }
 }

@@ -1,0 +1,65 @@
+//! What end-inactive and cleanup share: their options, the run, and its report.
+
+use std::io;
+
+use anyhow::Result;
+use clap::Args as ClapArgs;
+use humantime::Duration as HumanDuration;
+
+use super::{Context, interrupted};
+use crate::maintenance::{self, Event, Outcome, Work};
+use crate::output::{Page, Report, Style};
+
+/// The options that every maintenance command has.
+#[derive(ClapArgs, Debug)]
+pub(super) struct Options {
+    /// Count what would be done, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Pause between two batches
+    #[arg(long, value_name = "TIME", default_value = "0s")]
+    pause: HumanDuration,
+    /// Stop after this time, between two batches; the next run goes on
+    #[arg(long, value_name = "TIME")]
+    max_runtime: Option<HumanDuration>,
+    /// How often in a row a lost connection, a deadlock or a lock timeout is tried again
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    max_retries: u32,
+}
+
+impl Options {
+    /// Does the work, with its progress on the terminal.
+    pub(super) async fn run(&self, work: &Work, context: &Context<'_>) -> Result<Box<dyn Report>> {
+        let options = maintenance::Options {
+            dry_run: self.dry_run,
+            pause: self.pause.into(),
+            max_runtime: self.max_runtime.map(Into::into),
+            max_retries: self.max_retries,
+        };
+        let database = context.connect_to_change(work.job.name).await?;
+        let bar = context.terminal.counter(&format!("sessions {}", work.job.done));
+        let stop = Box::pin(async { interrupted().await.map(|_| ()) });
+        let observe = |event: Event<'_>| match event {
+            Event::Progress(rows) => bar.set_position(rows),
+            Event::Note(text) => context.terminal.note(text),
+        };
+        let outcome = maintenance::run(work, &options, database, stop, &observe).await;
+        bar.finish_and_clear();
+        Ok(Box::new(outcome?))
+    }
+}
+
+impl Report for Outcome {
+    fn table(&self, out: &mut Page<'_>) -> io::Result<()> {
+        let style = if self.is_complete() {
+            Style::Good
+        } else {
+            Style::Warning
+        };
+        out.raw(&out.paint(style, &self.sentence()))
+    }
+
+    fn code(&self) -> u8 {
+        Outcome::code(self)
+    }
+}

@@ -1,0 +1,244 @@
+//! How a run finds its next batch.
+
+use serde::Deserialize;
+
+/// How a run finds its next batch, and where it is in the table.
+#[derive(Debug)]
+pub(super) enum Strategy {
+    /// A sweep: rows that are due, listed in the order they are stored, a batch at a time.
+    Candidates(Candidates),
+    /// A cleanup in the order the sessions ended: from this time on, from the first one where absent.
+    TimeSlices(Option<String>),
+    /// A cleanup in the order the sessions are stored: from this row on.
+    BlockRanges(String),
+    /// Nothing is left.
+    Finished,
+}
+
+/// What a batch said about where it ended.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Step {
+    pub(super) affected: u64,
+    pub(super) skipped: bool,
+    /// Of the whole run.
+    pub(super) batches: Option<u64>,
+    /// Of the whole run.
+    pub(super) rows_done: Option<u64>,
+    #[serde(default)]
+    position: Option<String>,
+    #[serde(default)]
+    finished: bool,
+}
+
+impl Strategy {
+    /// What the next batch begins with: rows to end, or a resume point. `max_rows` bounds the rows.
+    pub(super) fn next(&self, max_rows: i32) -> Option<&str> {
+        match self {
+            Self::Candidates(list) => Some(list.next(max_rows)),
+            Self::TimeSlices(position) => position.as_deref(),
+            Self::BlockRanges(position) => Some(position),
+            Self::Finished => None,
+        }
+    }
+
+    /// Moves behind a batch of at most `max_rows` rows that was committed.
+    pub(super) fn advance(&mut self, step: &Step, max_rows: i32) {
+        match self {
+            Self::Candidates(list) => {
+                list.advance(max_rows, step.affected);
+                if list.is_done() && list.complete && !list.is_worth_another() {
+                    *self = Self::Finished;
+                }
+            }
+            _ => *self = step.position(),
+        }
+    }
+
+    /// The next batch is the first of a scan: after a lost connection, rows may be elsewhere.
+    pub(super) fn restart(&mut self) {
+        *self = match self {
+            Self::Candidates(_) => Self::Candidates(Candidates::default()),
+            _ => Self::TimeSlices(None),
+        };
+    }
+}
+
+impl Step {
+    fn position(&self) -> Strategy {
+        match &self.position {
+            _ if self.finished => Strategy::Finished,
+            Some(row) if row.starts_with('(') => Strategy::BlockRanges(row.clone()),
+            time => Strategy::TimeSlices(time.clone()),
+        }
+    }
+}
+
+/// Rows that are due, in the order they are stored.
+#[derive(Debug, Deserialize)]
+pub(super) struct Candidates {
+    /// Their places, a space between two.
+    rows: String,
+    /// Nothing is due behind them.
+    complete: bool,
+    /// How much of the text has been done.
+    #[serde(default)]
+    done: usize,
+    /// Rows of this scan that were taken.
+    #[serde(default)]
+    taken: u64,
+    /// Rows of this scan that were ended.
+    #[serde(default)]
+    ended: u64,
+}
+
+/// Nothing listed yet.
+impl Default for Candidates {
+    fn default() -> Self {
+        Self {
+            rows: "(0,0)".into(),
+            complete: false,
+            done: "(0,0)".len(),
+            taken: 0,
+            ended: 0,
+        }
+    }
+}
+
+impl Candidates {
+    /// Whether more must be listed before a batch.
+    pub(super) fn is_done(&self) -> bool {
+        self.done >= self.rows.len()
+    }
+
+    /// The last row listed, behind which the next list begins. Keeps it alone, so that two lists are never held at once.
+    pub(super) fn last_listed(&mut self) -> &str {
+        if self.complete {
+            *self = Self::default();
+        }
+        self.rows = self.rows.rsplit(' ').next().unwrap_or_default().into();
+        self.done = self.rows.len();
+        &self.rows
+    }
+
+    /// Takes the next list. False: nothing is due, the scan is over.
+    pub(super) fn continue_with(&mut self, next: Self) -> bool {
+        *self = Self {
+            taken: self.taken,
+            ended: self.ended,
+            ..next
+        };
+        !(self.is_done() && self.complete && !self.is_worth_another())
+    }
+
+    fn next(&self, max_rows: i32) -> &str {
+        let rest = &self.rows[self.done..];
+        let max_rows = usize::try_from(max_rows).unwrap_or(1).max(1);
+        rest.match_indices(' ')
+            .nth(max_rows - 1)
+            .map_or(rest, |(end, _)| &rest[..end])
+    }
+
+    fn advance(&mut self, max_rows: i32, ended: u64) {
+        let batch = self.next(max_rows);
+        let (length, rows) = (batch.len(), batch.matches(' ').count() as u64 + 1);
+        self.done += length + 1;
+        self.taken += rows;
+        self.ended += ended;
+    }
+
+    /// Whether another scan may find more: rows were elsewhere or locked when their turn came (a table that was rewritten
+    /// meanwhile has all of them elsewhere). A scan that ended nothing is the last.
+    fn is_worth_another(&self) -> bool {
+        self.ended > 0 && self.ended < self.taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(rows: &str, complete: bool) -> Candidates {
+        Candidates {
+            rows: rows.into(),
+            complete,
+            done: 0,
+            taken: 0,
+            ended: 0,
+        }
+    }
+
+    fn affected(affected: u64) -> Step {
+        Step {
+            affected,
+            ..Step::default()
+        }
+    }
+
+    fn at(position: Option<&str>) -> Step {
+        Step {
+            position: position.map(Into::into),
+            ..Step::default()
+        }
+    }
+
+    #[test]
+    fn candidates_are_cut_into_batches_to_the_last() {
+        let mut strategy = Strategy::Candidates(list("(0,1) (0,2) (1,1)", true));
+        assert_eq!(strategy.next(2), Some("(0,1) (0,2)"));
+        strategy.advance(&affected(2), 2);
+        assert_eq!(strategy.next(2), Some("(1,1)"));
+        strategy.advance(&affected(1), 2);
+        assert!(matches!(strategy, Strategy::Finished));
+    }
+
+    #[test]
+    fn the_next_list_begins_behind_the_last_row_and_the_scan_is_counted_on() {
+        let mut candidates = list("(0,1) (0,2)", false);
+        candidates.advance(9, 1);
+        assert!(candidates.is_done());
+        assert_eq!(candidates.last_listed(), "(0,2)");
+        assert!(candidates.continue_with(list("(3,1)", true)));
+        candidates.advance(9, 1);
+        assert_eq!((candidates.taken, candidates.ended), (3, 2));
+    }
+
+    #[test]
+    fn a_scan_that_left_rows_out_is_repeated_until_one_ends_nothing() {
+        let mut strategy = Strategy::Candidates(list("(0,1) (0,2)", true));
+        strategy.advance(&affected(1), 9);
+        let Strategy::Candidates(candidates) = &mut strategy else {
+            panic!("{strategy:?}");
+        };
+        assert_eq!(candidates.last_listed(), "(0,0)");
+        assert!(candidates.continue_with(list("(0,2)", true)));
+        strategy.advance(&affected(0), 9);
+        assert!(matches!(strategy, Strategy::Finished));
+    }
+
+    #[test]
+    fn an_empty_list_ends_the_scan() {
+        let mut candidates = Candidates::default();
+        candidates.last_listed();
+        assert!(!candidates.continue_with(list("", true)));
+    }
+
+    #[test]
+    fn a_cleanup_goes_by_time_then_by_blocks_where_the_server_says_so() {
+        let mut strategy = Strategy::TimeSlices(None);
+        assert_eq!(strategy.next(9), None);
+        strategy.advance(&at(Some("2026-01-01 00:00:00+00")), 9);
+        assert_eq!(strategy.next(9), Some("2026-01-01 00:00:00+00"));
+        strategy.advance(&at(Some("(128,0)")), 9);
+        assert!(matches!(&strategy, Strategy::BlockRanges(row) if row == "(128,0)"));
+        strategy.restart();
+        assert!(matches!(strategy, Strategy::TimeSlices(None)));
+        strategy.advance(
+            &Step {
+                finished: true,
+                ..at(None)
+            },
+            9,
+        );
+        assert!(matches!(strategy, Strategy::Finished));
+    }
+}
