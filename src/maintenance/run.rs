@@ -318,8 +318,10 @@ impl Run<'_> {
         ];
         let sql = self.bind(self.work.job.sql.step, &values);
         self.in_doubt = true;
-        let step: Step = self.database.transact("", &sql).await?;
-        self.in_doubt = false;
+        let result: Result<Step, _> = self.database.transact("", &sql).await;
+        // An error of the server says that nothing was committed, a lost connection nothing.
+        self.in_doubt = result.as_ref().is_err_and(|error| error.fault() == Fault::Lost);
+        let step = result?;
         self.record.add(&step);
         if step.skipped {
             return Ok(Some(End::Skipped));
