@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Context, verify};
+use crate::config::SslMode;
 use crate::config::Target;
-use crate::config::connection_string::SslMode;
 use crate::failure::exit;
 use crate::output::{Json, Page, Report, Rows, Style, count, one_line};
 

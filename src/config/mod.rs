@@ -1,6 +1,12 @@
 //! Where the connection string comes from, and in what order.
 
-pub mod connection_string;
+mod error;
+mod key_value;
+mod parameters;
+mod supabase;
+mod target;
+mod tls;
+mod url;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -11,9 +17,10 @@ use anyhow::Result;
 use clap::Args as ClapArgs;
 use humantime::Duration as HumanDuration;
 
-use connection_string::{Environment, Overrides, RootCert, SslMode};
-
-pub use connection_string::Target;
+pub use error::{Error, Part};
+pub use parameters::Environment;
+pub use target::{Overrides, Target, parse};
+pub use tls::{RootCert, SslMode, TlsPolicy};
 
 use crate::failure::Failure;
 use crate::output::Terminal;
@@ -62,8 +69,7 @@ impl Args {
             sslrootcert: self.sslrootcert.clone(),
             connect_timeout: self.connect_timeout.map(Into::into),
         };
-        let target = Environment::from_process()
-            .and_then(|environment| connection_string::parse(&text, &environment, &overrides));
+        let target = Environment::from_process().and_then(|environment| parse(&text, &environment, &overrides));
         Ok(target.map_err(|error| Failure::usage(error.to_string()))?)
     }
 

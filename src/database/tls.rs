@@ -16,7 +16,7 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, OtherError, 
 use tokio_postgres_rustls::MakeRustlsConnect;
 use x509_cert::der::{Decode, Encode};
 
-use crate::config::connection_string::{RootCert, SslMode, TlsPolicy};
+use crate::config::{RootCert, SslMode, TlsPolicy};
 
 /// Why no TLS connection can be attempted.
 #[derive(Debug, thiserror::Error)]

@@ -4,7 +4,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 
 use super::*;
-use crate::config::connection_string::{Environment, Overrides, parse};
+use crate::config::{Environment, Overrides, parse};
 use crate::sandbox::{Options, Sandbox};
 
 /// A sandbox of its own for each test, its server with a certificate or without.

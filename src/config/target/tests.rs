@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 use tokio_postgres::config::{ChannelBinding, LoadBalanceHosts, TargetSessionAttrs};
 
+use super::super::parameters::Environment;
 use super::*;
 
 fn bare(text: &str) -> Result<Target, Error> {
