@@ -9,8 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Context, verify};
-use crate::config::SslMode;
-use crate::config::Target;
+use crate::config::{SslMode, SupabaseHost, Target};
 use crate::failure::exit;
 use crate::output::{Json, Page, Report, Rows, Style, count, one_line};
 
@@ -152,11 +151,12 @@ fn problem(check: &'static str, message: impl Into<String>, remedy: impl Into<St
 
 fn connection(found: &Findings, target: &Target, lines: &mut Vec<Line>) {
     let (host, port) = target.addresses().next().unwrap_or_default();
-    let is_pooler = host.ends_with(".pooler.supabase.com");
+    let supabase = SupabaseHost::of(&host);
+    let is_pooler = supabase == Some(SupabaseHost::Pooler);
     let mode = match port {
         6543 => "transaction pooler",
         _ if is_pooler => "session pooler",
-        _ if host.ends_with(".supabase.co") => "direct",
+        _ if supabase == Some(SupabaseHost::Direct) => "direct",
         _ => "direct, or a pooler of your own",
     };
     lines.push(ok("connection", mode));

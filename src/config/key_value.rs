@@ -2,6 +2,7 @@
 
 use super::error::Error;
 use super::parameters::{Pair, is_word, known};
+use super::supabase::SupabaseHost;
 
 /// Splits `key=value key='value'`, with libpq's rules for spaces, quotes and backslashes.
 pub(super) fn split_pairs(text: &str) -> Result<Vec<Pair>, Error> {
@@ -12,7 +13,7 @@ pub(super) fn split_pairs(text: &str) -> Result<Vec<Pair>, Error> {
         if lower.contains("postgres://") || lower.contains("postgresql://") {
             return Err(Error::Prefix);
         } else if web.iter().any(|scheme| lower.starts_with(scheme))
-            || lower.contains(".supabase.") && !text.contains(['=', '@'])
+            || text.split(['/', ':']).next().and_then(SupabaseHost::of).is_some()
         {
             return Err(Error::WebAddress);
         } else if lower.contains("://") {

@@ -19,6 +19,7 @@ use humantime::Duration as HumanDuration;
 
 pub use error::{Error, Part};
 pub use parameters::Environment;
+pub(crate) use supabase::SupabaseHost;
 pub use target::{Overrides, Target, parse};
 pub use tls::{RootCert, SslMode, TlsPolicy};
 

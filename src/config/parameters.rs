@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::error::{Error, Part};
-use super::supabase::is_api_host;
+use super::supabase::SupabaseHost;
 
 /// Parameters that tokio-postgres parses, under libpq's name and under its own.
 pub(super) const PASSED_ON: &[(&str, &str)] = &[
@@ -234,8 +234,7 @@ pub(super) fn fill(parameters: &mut Parameters, env: &Environment) -> Result<Vec
     }
     let host = parameters.get("host").ok_or(Error::Missing("host", "PGHOST"))?;
     for host in host.split(',').filter(|host| !host.starts_with('/')) {
-        let lower = host.to_ascii_lowercase();
-        if host.contains("://") || is_api_host(&lower) {
+        if host.contains("://") || SupabaseHost::of(host) == Some(SupabaseHost::Api) {
             return Err(Error::WebAddress);
         }
         let strange = |character: char| character.is_control() || " @/?#[];=".contains(character);

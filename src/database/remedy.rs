@@ -7,7 +7,7 @@ use tokio_postgres::Error;
 use tokio_postgres::error::{DbError, SqlState};
 
 use super::tls;
-use crate::config::Target;
+use crate::config::{SupabaseHost, Target};
 use crate::failure::Failure;
 
 /// Turns an error into what a person reads: `what` could not be done, why, and what to do next.
@@ -173,7 +173,7 @@ fn server_advice(db: &DbError) -> Option<Advice> {
 
 /// What to do about a server that was not reached.
 fn network_advice(io: &io::Error, host: &str) -> Option<Advice> {
-    let is_direct = host.starts_with("db.") && host.ends_with(".supabase.co");
+    let is_direct = SupabaseHost::of(host) == Some(SupabaseHost::Direct);
     let kind = io.kind();
     let unresolved = io.to_string().contains("lookup address information");
     let unreachable = matches!(kind, io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable);

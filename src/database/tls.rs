@@ -16,7 +16,7 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, OtherError, 
 use tokio_postgres_rustls::MakeRustlsConnect;
 use x509_cert::der::{Decode, Encode};
 
-use crate::config::{RootCert, SslMode, TlsPolicy};
+use crate::config::{RootCert, SslMode, SupabaseHost, TlsPolicy};
 
 /// Why no TLS connection can be attempted.
 #[derive(Debug, thiserror::Error)]
@@ -243,7 +243,7 @@ fn explain_rustls(error: &rustls::Error, host: &str) -> String {
     };
     match bad {
         Bad::UnknownIssuer | Bad::BadSignature => {
-            let where_from = if is_supabase(host) {
+            let where_from = if SupabaseHost::of(host).is_some() {
                 "download it in the dashboard, Database Settings, SSL Configuration, and give"
             } else {
                 "give that CA's certificate as"
@@ -274,10 +274,6 @@ fn explain_rustls(error: &rustls::Error, host: &str) -> String {
              have it issued anew, or use sslmode=require, which verifies nothing"
         ),
     }
-}
-
-fn is_supabase(host: &str) -> bool {
-    host.ends_with(".supabase.co") || host.ends_with(".supabase.com")
 }
 
 #[cfg(test)]
