@@ -150,7 +150,7 @@ fn problem(check: &'static str, message: impl Into<String>, remedy: impl Into<St
 }
 
 fn connection(found: &Findings, target: &Target, lines: &mut Vec<Line>) {
-    let (host, port) = target.addresses().next().unwrap_or_default();
+    let (host, port) = target.address();
     let supabase = SupabaseHost::of(&host);
     let is_pooler = supabase == Some(SupabaseHost::Pooler);
     let mode = match port {

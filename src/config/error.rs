@@ -53,12 +53,12 @@ pub enum Error {
          with : / ? # @ % in the password written as %3A %2F %3F %23 %40 %25"
     )]
     Port,
-    /// Numbers of hosts, addresses and ports that don't match.
-    #[error("the numbers of hosts, addresses (hostaddr) and ports differ: give one for each host")]
-    Count,
-    /// Sockets and network hosts side by side.
-    #[error("unix sockets and network hosts can't be mixed: give one kind")]
-    Mixed,
+    /// A list of hosts or addresses.
+    #[error("the connection string (or PGHOST, PGHOSTADDR) names several hosts: give one")]
+    SeveralHosts,
+    /// A socket's directory with a network address.
+    #[error("a unix socket has no network address: leave out hostaddr, or give a host name")]
+    SocketWithAddress,
     /// Key=value pairs or URL parameters that can't be read.
     #[error("the connection string has {0}")]
     Malformed(&'static str),

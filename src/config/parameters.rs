@@ -19,7 +19,6 @@ pub(super) const PASSED_ON: &[(&str, &str)] = &[
     ("keepalives_count", "keepalives_retries"),
     ("keepalives_idle", "keepalives_idle"),
     ("keepalives_interval", "keepalives_interval"),
-    ("load_balance_hosts", "load_balance_hosts"),
     ("options", "options"),
     ("password", "password"),
     ("port", "port"),
@@ -36,21 +35,15 @@ const OURS: &[&str] = &["gssencmode", "ssl", "sslmode", "sslrootcert", "tcp_user
 const DROPPED: &[&str] = &[
     "client_encoding",
     "fallback_application_name",
-    "gssdelegation",
-    "gsslib",
-    "krbsrvname",
-    "max_protocol_version",
-    "min_protocol_version",
+    "load_balance_hosts",
     "ssl_max_protocol_version",
     "ssl_min_protocol_version",
     "sslcompression",
-    "sslkeylogfile",
     "sslsni",
     "binary_parameters",
     "connection_limit",
     "max_idle_connection_lifetime",
     "pgbouncer",
-    "pool_mode",
     "pool_timeout",
     "prepareThreshold",
     "prepared_statements",
@@ -68,16 +61,11 @@ const DROPPED: &[&str] = &[
 /// asked for; with what to do instead.
 const REFUSED: &[(&str, &str)] = &[
     ("passfile", "give the password in the string or in PGPASSWORD"),
-    ("replication", "leave it out"),
     ("require_auth", "leave it out, or use channel_binding=require"),
-    ("requirepeer", "leave it out"),
     ("service", "write out its host, user and database"),
-    ("servicefile", "write out the service's host, user and database"),
     ("sslaccept", "use sslmode=verify-full"),
     ("sslcert", CLIENT_CERTIFICATE),
     ("sslcertmode", CLIENT_CERTIFICATE),
-    ("sslcrl", "leave it out"),
-    ("sslcrldir", "leave it out"),
     ("sslkey", CLIENT_CERTIFICATE),
     ("sslpassword", CLIENT_CERTIFICATE),
 ];
@@ -233,7 +221,11 @@ pub(super) fn fill(parameters: &mut Parameters, env: &Environment) -> Result<Vec
         }
     }
     let host = parameters.get("host").ok_or(Error::Missing("host", "PGHOST"))?;
-    for host in host.split(',').filter(|host| !host.starts_with('/')) {
+    let several = |key| parameters.get(key).is_some_and(|hosts| hosts.contains(','));
+    if several("host") || several("hostaddr") {
+        return Err(Error::SeveralHosts);
+    }
+    if !host.starts_with('/') {
         if host.contains("://") || SupabaseHost::of(host) == Some(SupabaseHost::Api) {
             return Err(Error::WebAddress);
         }
@@ -242,8 +234,7 @@ pub(super) fn fill(parameters: &mut Parameters, env: &Environment) -> Result<Vec
             return Err(Error::Host);
         }
     }
-    let mut ports = parameters.get("port").into_iter().flat_map(|ports| ports.split(','));
-    if !ports.all(is_port) {
+    if parameters.get("port").is_some_and(|port| !is_port(port)) {
         return Err(Error::Port);
     }
     let user = parameters.get("user").ok_or(Error::Missing("user", "PGUSER"))?.clone();

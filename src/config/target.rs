@@ -34,7 +34,7 @@ pub struct Overrides {
     pub sslmode: Option<SslMode>,
     /// `--sslrootcert`.
     pub sslrootcert: Option<RootCert>,
-    /// `--connect-timeout`, for each address; zero waits for ever.
+    /// `--connect-timeout`, for each address of the host; zero means no limit.
     pub connect_timeout: Option<Duration>,
 }
 
@@ -60,31 +60,28 @@ impl Target {
         parse(text, &Environment::default(), &Overrides::default())
     }
 
-    /// The hosts and ports in the order in which they are tried. A unix socket's host is the
-    /// directory it is in.
-    pub fn addresses(&self) -> impl Iterator<Item = (String, u16)> + '_ {
-        let ports = self.config.get_ports();
-        self.config.get_hosts().iter().enumerate().map(|(index, host)| {
-            let name = match host {
-                Host::Tcp(name) => name.clone(),
-                #[cfg(unix)]
-                Host::Unix(path) => path.display().to_string(),
-            };
-            (name, *ports.get(index).or(ports.first()).unwrap_or(&5432))
-        })
+    /// The host and port. A unix socket's host is the directory it is in.
+    pub fn address(&self) -> (String, u16) {
+        let host = match self.config.get_hosts().first() {
+            Some(Host::Tcp(name)) => name.clone(),
+            #[cfg(unix)]
+            Some(Host::Unix(path)) => path.display().to_string(),
+            None => String::new(),
+        };
+        (host, *self.config.get_ports().first().unwrap_or(&5432))
     }
 }
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let address = |(host, port): (String, u16)| match host.contains([':', '/']) {
-            true => format!("[{host}]:{port}"),
-            false => format!("{host}:{port}"),
+        let (host, port) = self.address();
+        let host = match host.contains([':', '/']) {
+            true => format!("[{host}]"),
+            false => host,
         };
-        let addresses = self.addresses().map(address).collect::<Vec<_>>().join(",");
         let user = self.config.get_user().unwrap_or_default();
         let database = self.config.get_dbname().unwrap_or_default();
-        for character in format!("{user}@{addresses}/{database}").chars() {
+        for character in format!("{user}@{host}:{port}/{database}").chars() {
             match character.is_control() {
                 true => write!(f, "{}", character.escape_default())?,
                 false => write!(f, "{character}")?,
@@ -131,7 +128,11 @@ pub fn parse(text: &str, env: &Environment, overrides: &Overrides) -> Result<Tar
         Error::Value { parameter, variable }
     };
     let mut config = build(&parameters).map_err(invalid)?;
-    check_addresses(&config)?;
+    let on_socket = config.get_hosts().iter().any(is_socket);
+    // It would be reached in plaintext: a socket has no TLS.
+    if on_socket && !config.get_hostaddrs().is_empty() {
+        return Err(Error::SocketWithAddress);
+    }
 
     if !parameters.contains_key("connect_timeout") {
         let timeout = overrides.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
@@ -156,7 +157,6 @@ pub fn parse(text: &str, env: &Environment, overrides: &Overrides) -> Result<Tar
         SslMode::Prefer => WireMode::Prefer,
         SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => WireMode::Require,
     });
-    let on_socket = config.get_hosts().iter().any(is_socket);
     if config.get_ssl_negotiation() == SslNegotiation::Direct && tls.mode < SslMode::Require && !on_socket {
         return Err(Error::WeakDirect);
     }
@@ -187,12 +187,6 @@ fn build(parameters: &Parameters) -> Result<Config, &'static str> {
         let Some(value) = parameters.get(name) else {
             continue;
         };
-        let value = match (name, value.as_str()) {
-            // Of libpq's finer words, what tokio-postgres can tell apart.
-            ("target_session_attrs", "primary") => "read-write",
-            ("target_session_attrs", "standby") => "read-only",
-            (_, value) => value,
-        };
         let escaped = value.replace('\\', r"\\").replace('\'', r"\'");
         texts.push((name, format!("{theirs}='{escaped}'")));
     }
@@ -213,20 +207,6 @@ fn build(parameters: &Parameters) -> Result<Config, &'static str> {
 
 pub(super) fn is_socket(host: &Host) -> bool {
     !matches!(host, Host::Tcp(_))
-}
-
-fn check_addresses(config: &Config) -> Result<(), Error> {
-    let (hosts, ports) = (config.get_hosts(), config.get_ports());
-    let addresses = config.get_hostaddrs();
-    if !addresses.is_empty() && addresses.len() != hosts.len() || ports.len() > 1 && ports.len() != hosts.len() {
-        return Err(Error::Count);
-    }
-    // One policy holds for all hosts, and a socket has no TLS.
-    let sockets = hosts.iter().filter(|host| is_socket(host)).count();
-    if sockets > 0 && (sockets < hosts.len() || !addresses.is_empty()) {
-        return Err(Error::Mixed);
-    }
-    Ok(())
 }
 
 #[cfg(test)]

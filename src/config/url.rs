@@ -85,38 +85,36 @@ fn ends_inside_a_parameter(credentials: &str) -> bool {
 }
 
 fn split_authority(authority: &str, pairs: &mut Vec<Pair>) -> Result<(), Error> {
-    let (mut hosts, mut ports) = (Vec::new(), Vec::new());
-    for address in authority.split(',') {
-        let (host, port) = if let Some(bracketed) = address.strip_prefix('[') {
-            let (host, port) = bracketed.split_once(']').ok_or(Error::Host)?;
-            let host = decode(host, "#", Part::Host)?;
-            let without_zone = host.split('%').next().unwrap_or_default();
-            without_zone.parse::<Ipv6Addr>().map_err(|_| Error::Host)?;
-            let port = if port.is_empty() {
-                Some("")
-            } else {
-                port.strip_prefix(':')
-            };
-            (host, port.ok_or(Error::Host)?)
+    let mut addresses = authority.split(',');
+    let address = addresses.next().unwrap_or_default();
+    let (host, port) = if let Some(bracketed) = address.strip_prefix('[') {
+        let (host, port) = bracketed.split_once(']').ok_or(Error::Host)?;
+        let host = decode(host, "#", Part::Host)?;
+        let without_zone = host.split('%').next().unwrap_or_default();
+        without_zone.parse::<Ipv6Addr>().map_err(|_| Error::Host)?;
+        let port = if port.is_empty() {
+            Some("")
         } else {
-            if address.parse::<Ipv6Addr>().is_ok() {
-                return Err(Error::Brackets);
-            }
-            let (host, port) = address.split_once(':').unwrap_or((address, ""));
-            (decode(host, "#", Part::Host)?, port)
+            port.strip_prefix(':')
         };
-        // Before the parameters are looked at: without its `@`, a URL has the password here, and
-        // the rest of it further on.
-        if !is_port(port) {
-            return Err(Error::Port);
+        (host, port.ok_or(Error::Host)?)
+    } else {
+        if address.parse::<Ipv6Addr>().is_ok() {
+            return Err(Error::Brackets);
         }
-        hosts.push(host);
-        ports.push(port);
+        let (host, port) = address.split_once(':').unwrap_or((address, ""));
+        (decode(host, "#", Part::Host)?, port)
+    };
+    // Before the parameters are looked at: without its `@`, a URL has the password here, and
+    // the rest of it further on.
+    if !is_port(port) {
+        return Err(Error::Port);
     }
-    pairs.push(Pair::new("host", hosts.join(",")));
-    if ports.iter().any(|port| !port.is_empty()) {
-        pairs.push(Pair::new("port", ports.join(",")));
+    if addresses.next().is_some() {
+        return Err(Error::SeveralHosts);
     }
+    pairs.push(Pair::new("host", host));
+    pairs.push(Pair::new("port", port.to_owned()));
     Ok(())
 }
 

@@ -63,8 +63,7 @@ impl Database {
             config.application_name(format!("sessctl/{} {command}", env!("CARGO_PKG_VERSION")));
         }
         // The driver's own limit ends with the TCP connection: a server that is silent after it would be waited for.
-        let addresses = u32::try_from(target.addresses().count()).unwrap_or(1);
-        let limit = config.get_connect_timeout().map(|timeout| *timeout * (addresses + 1));
+        let limit = config.get_connect_timeout().map(|timeout| timeout.saturating_mul(2));
         let connecting = config.connect(tls.clone());
         let connected = match limit {
             Some(limit) => tokio::time::timeout(limit, connecting).await.map_err(|_| {

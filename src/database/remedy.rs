@@ -21,7 +21,7 @@ pub fn explain(error: &Error, what: &str) -> Failure {
 
 /// [`explain`] for a connection that did not come about.
 pub fn explain_connect(error: &Error, target: &Target) -> Failure {
-    let host = target.addresses().map(|(host, _)| host).next().unwrap_or_default();
+    let (host, _) = target.address();
     let what = format!("can't connect to {target}");
     let details = anyhow::anyhow!("{}", details(error));
     if let Some(sentence) = tls::explain(error, &host) {

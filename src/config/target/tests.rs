@@ -1,5 +1,5 @@
 use proptest::prelude::*;
-use tokio_postgres::config::{ChannelBinding, LoadBalanceHosts, TargetSessionAttrs};
+use tokio_postgres::config::{ChannelBinding, TargetSessionAttrs};
 
 use super::super::parameters::Environment;
 use super::*;
@@ -79,7 +79,7 @@ const ACCEPTED: &[Accepted] = &[
     ("postgres://u:p@h/my%2Fdb", "u@h:5432/my/db", Some("p"), "require"),
     ("postgres://u:p@h/%1b[2J", "u@h:5432/\\u{1b}[2J", Some("p"), "require"),
     ("postgres://u:p@%68/d", "u@h:5432/d", Some("p"), "require"),
-    // Loopback, IPv6, sockets, several hosts.
+    // Loopback, IPv6, sockets.
     ("postgres://u:p@localhost/d", "u@localhost:5432/d", Some("p"), "prefer"),
     ("postgres://u:p@LocalHost/d", "u@LocalHost:5432/d", Some("p"), "prefer"),
     (
@@ -134,21 +134,6 @@ const ACCEPTED: &[Accepted] = &[
         None,
         "disable",
     ),
-    ("postgres://u:p@h1,h2/d", "u@h1:5432,h2:5432/d", Some("p"), "require"),
-    ("postgres://u:p@h1:1,h2:2/d", "u@h1:1,h2:2/d", Some("p"), "require"),
-    (
-        "postgres://u:p@h1:1,[::1]/d",
-        "u@h1:1,[::1]:5432/d",
-        Some("p"),
-        "require",
-    ),
-    (
-        "postgres://u:p@localhost,[::1]/d",
-        "u@localhost:5432,[::1]:5432/d",
-        Some("p"),
-        "prefer",
-    ),
-    ("host=h1,h2 port=7 user=u", "u@h1:7,h2:7/u", None, "require"),
     ("hostaddr=127.0.0.1 user=u", "u@127.0.0.1:5432/u", None, "prefer"),
     ("host=h hostaddr=127.0.0.1 user=u", "u@h:5432/u", None, "require"),
     (
@@ -269,7 +254,7 @@ const ACCEPTED: &[Accepted] = &[
     ),
     // Parameters without a meaning here.
     (
-        "postgres://u@h/d?client_encoding=utf8&fallback_application_name=x&krbsrvname=x&sslcompression=0&sslsni=1&gssencmode=prefer",
+        "postgres://u@h/d?client_encoding=utf8&fallback_application_name=x&load_balance_hosts=random&sslcompression=0&sslsni=1&gssencmode=prefer",
         "u@h:5432/d",
         None,
         "require",
@@ -424,14 +409,23 @@ const REFUSED_STRINGS: &[(&str, &str)] = &[
     ("postgres://u:p@[2001:db8::1/d", "not a host name"),
     ("postgres://u:p@[nonsense]/d", "not a host name"),
     ("postgres://u:p@[::1]x/d", "not a host name"),
-    ("postgres://u:p@h1,,h2/d", "not a host name"),
+    ("postgres://u:pa,ss/d", "is not a number from 1"),
+    ("postgres://u:p@h1,h2/d", "several hosts: give one"),
+    ("postgres://u:p@h1,,h2/d", "several hosts: give one"),
+    ("postgres://u:p@h1:1,h2:2/d", "several hosts: give one"),
+    ("postgres://u:p@[::1],h2:2/d", "several hosts: give one"),
+    ("postgres://u:p@h1%2Ch2/d", "several hosts: give one"),
+    ("host=h1,h2 port=7 user=u", "several hosts: give one"),
+    ("host=h,/tmp user=u", "several hosts: give one"),
+    ("host=/tmp,/run user=u", "several hosts: give one"),
+    ("hostaddr=127.0.0.1,10.0.0.1 user=u", "several hosts: give one"),
+    ("host=h hostaddr=127.0.0.1,10.0.0.1 user=u", "several hosts: give one"),
     ("host=h;user=u;password=p", "not a host name"),
     ("host='h g' user=u", "not a host name"),
     ("host=a@b user=u", "not a host name"),
     ("postgres://u:p@aws-0-[REGION].pooler.supabase.com/d", "not a host name"),
-    ("host=h1,h2 port=1,2,3 user=u", "the numbers of hosts"),
-    ("host=h1,h2 hostaddr=127.0.0.1 user=u", "the numbers of hosts"),
-    ("host=h,/tmp user=u", "can't be mixed"),
+    ("host=h port=1,2 user=u", "is not a number from 1"),
+    ("host=/tmp hostaddr=127.0.0.1 user=u", "leave out hostaddr"),
     ("host=h hostaddr=nonsense user=u", "`hostaddr` has an invalid value"),
     ("postgres:///d?user=u", "names no host"),
     ("postgres://", "names no host"),
@@ -501,6 +495,7 @@ const REFUSED_STRINGS: &[(&str, &str)] = &[
         "host=h user=u channel_binding=x",
         "`channel_binding` has an invalid value",
     ),
+    ("host=h user=u krbsrvname=x", "unknown parameter `krbsrvname`"),
     (
         "host=h user=u target_session_attrs=prefer-standby",
         "`target_session_attrs` has an invalid value",
@@ -539,8 +534,8 @@ fn parameters_reach_tokio_postgres() {
     let config = bare(
         "host=h user=u application_name='my app' options='-c geqo=off' connect_timeout=3 \
          keepalives=1 keepalives_idle=11 keepalives_interval=12 keepalives_count=13 \
-         tcp_user_timeout=1500 target_session_attrs=primary channel_binding=require \
-         load_balance_hosts=random sslnegotiation=direct",
+         tcp_user_timeout=1500 target_session_attrs=read-write channel_binding=require \
+         sslnegotiation=direct",
     )
     .unwrap()
     .config;
@@ -553,7 +548,6 @@ fn parameters_reach_tokio_postgres() {
     assert_eq!(config.get_tcp_user_timeout(), Some(&Duration::from_millis(1500)));
     assert_eq!(config.get_target_session_attrs(), TargetSessionAttrs::ReadWrite);
     assert_eq!(config.get_channel_binding(), ChannelBinding::Require);
-    assert_eq!(config.get_load_balance_hosts(), LoadBalanceHosts::Random);
     assert_eq!(config.get_ssl_negotiation(), SslNegotiation::Direct);
 }
 
@@ -639,6 +633,7 @@ fn the_environment_fills_what_the_string_leaves_out() {
     // A stray address must not take a string that names its host elsewhere.
     let stray = with_env("postgres://u@h/d", &[("PGHOSTADDR", "10.0.0.1")]).unwrap();
     assert!(stray.config.get_hostaddrs().is_empty());
+    assert_eq!(with_env("user=u", &[("PGHOST", "h1,h2")]), Err(Error::SeveralHosts));
     let address = with_env("user=u", &[("PGHOSTADDR", "10.0.0.1")]).unwrap();
     assert_eq!(address.to_string(), "u@10.0.0.1:5432/u");
 }
