@@ -2,67 +2,53 @@
 
 use std::fmt;
 
+use crate::failure::Failure;
+
 /// Why a connection string was refused, in one line, with what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// Nothing but white space.
+pub(crate) enum Error {
     #[error("the connection string is empty: expected {EXPECTED}")]
     Empty,
-    /// Neither a URL nor key=value pairs.
     #[error("this is not a connection string: expected {EXPECTED}")]
     NotAConnectionString,
     /// The address of the project's API or dashboard, or a bare host.
     #[error("this is the API's address; the connection string is in the dashboard, under Connect")]
     WebAddress,
-    /// A URL of something else.
     #[error("this is not a PostgreSQL URL: it begins with postgres:// or postgresql://")]
     Scheme,
     /// A URL with something in front of it, as `psql postgres://…` or `jdbc:postgresql://…`.
     #[error("something stands in front of postgres://: pass the URL alone")]
     Prefix,
-    /// A quote at one end only.
     #[error("the connection string has a quote at one end only: remove it")]
     Quote,
-    /// White space or a control character inside a URL.
     #[error(
         "the URL holds a space, a line break or a control character: \
          remove it, or write a space as %20"
     )]
     Whitespace,
-    /// Characters that must be percent-encoded, and aren't.
     #[error("unescaped character in {part} of the URL: write {}", encodings(characters))]
     Unescaped {
-        /// Where they are.
         part: Part,
         /// The offending characters, each once, in the order of their first appearance.
         characters: Vec<char>,
     },
-    /// Percent-encoded bytes that are no text.
     #[error("the percent-encoded bytes in {0} of the URL are not UTF-8 text")]
     NotText(Part),
-    /// An IPv6 address that reads as a host and a port.
     #[error("write an IPv6 address in brackets: [2001:db8::1]:5432")]
     Brackets,
-    /// A host that can be none.
     #[error("the host is not a host name, an address or a socket's directory: expected {EXPECTED}")]
     Host,
-    /// A port that is no port.
     #[error(
         "the port (or PGPORT) is not a number from 1 to 65535: expected {EXPECTED}, \
          with : / ? # @ % in the password written as %3A %2F %3F %23 %40 %25"
     )]
     Port,
-    /// A list of hosts or addresses.
     #[error("the connection string (or PGHOST, PGHOSTADDR) names several hosts: give one")]
     SeveralHosts,
-    /// A socket's directory with a network address.
     #[error("a unix socket has no network address: leave out hostaddr, or give a host name")]
     SocketWithAddress,
-    /// Key=value pairs or URL parameters that can't be read.
     #[error("the connection string has {0}")]
     Malformed(&'static str),
-    /// A parameter that nobody knows.
     #[error("unknown parameter `{0}` in the connection string: remove it, or check its spelling")]
     Unknown(String),
     /// A word behind the password that may be a part of it.
@@ -71,47 +57,43 @@ pub enum Error {
          and in a URL write & as %26"
     )]
     AfterPassword,
-    /// A parameter that is not supported.
     #[error("`{0}` in the connection string is not supported: {1}")]
     Unsupported(&'static str, &'static str),
-    /// A value that is none of those allowed.
     #[error("`{parameter}` has an invalid value: check it in the connection string{}", or(*variable))]
     Value {
-        /// The parameter's name.
         parameter: &'static str,
         /// The environment variable that gave the value, if one did.
         variable: Option<&'static str>,
     },
-    /// The dashboard's placeholder.
     #[error(
         "{0} is still a placeholder such as [YOUR-PASSWORD]: put the real one in its place, \
          without brackets"
     )]
     Placeholder(Part),
-    /// No host, or no user.
     #[error("the connection string names no {0}: expected {EXPECTED}, or set {1}")]
     Missing(&'static str, &'static str),
-    /// `sslmode=allow`.
     #[error(
         "sslmode=allow is not supported, it prefers plaintext: \
          use prefer (TLS where the server has it) or require"
     )]
     Allow,
-    /// Any other sslmode.
     #[error("unknown sslmode: use disable, prefer, require, verify-ca or verify-full")]
     SslMode,
-    /// `sslrootcert=system` with less than verify-full.
     #[error(
         "sslrootcert=system is of use with sslmode=verify-full only: \
          anyone can have a certificate from a public CA, so the host name must be checked"
     )]
     WeakSystem,
-    /// `sslnegotiation=direct` with a mode that may end in plaintext.
     #[error("sslnegotiation=direct needs sslmode=require, verify-ca or verify-full")]
     WeakDirect,
-    /// An environment variable that is no text.
     #[error("the environment variable {0} is not UTF-8 text")]
     NotUnicode(&'static str),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::usage(error.to_string())
+    }
 }
 
 const EXPECTED: &str = "postgres://USER:PASSWORD@HOST:PORT/DATABASE";
@@ -127,8 +109,7 @@ fn encodings(characters: &[char]) -> String {
 
 /// A part of a connection string, for errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Part {
+pub(crate) enum Part {
     /// In front of the password.
     User,
     /// Between the user and the last `@`.

@@ -17,11 +17,12 @@ use anyhow::Result;
 use clap::Args as ClapArgs;
 use humantime::Duration as HumanDuration;
 
-pub use error::{Error, Part};
-pub use parameters::Environment;
+use parameters::Environment;
+use target::{Overrides, parse};
+
 pub(crate) use supabase::SupabaseHost;
-pub use target::{Overrides, Target, parse};
-pub use tls::{RootCert, SslMode, TlsPolicy};
+pub use target::Target;
+pub(crate) use tls::{RootCert, SslMode, TlsPolicy};
 
 use crate::failure::Failure;
 use crate::output::Terminal;
@@ -71,7 +72,7 @@ impl Args {
             connect_timeout: self.connect_timeout.map(Into::into),
         };
         let target = Environment::from_process().and_then(|environment| parse(&text, &environment, &overrides));
-        Ok(target.map_err(|error| Failure::usage(error.to_string()))?)
+        Ok(target.map_err(Failure::from)?)
     }
 
     /// How long to wait for a server that is starting.

@@ -89,7 +89,7 @@ pub(super) const VARIABLES: &[(&str, &str)] = &[
 
 /// The `PG…` variables that fill what a string leaves out. An empty one counts as absent.
 #[derive(Clone, Default)]
-pub struct Environment(BTreeMap<String, String>);
+pub(crate) struct Environment(BTreeMap<String, String>);
 
 impl Environment {
     /// Reads the variables of this process.
@@ -97,7 +97,7 @@ impl Environment {
     /// # Errors
     ///
     /// [`Error::NotUnicode`] if one of them is not UTF-8.
-    pub fn from_process() -> Result<Self, Error> {
+    pub(crate) fn from_process() -> Result<Self, Error> {
         let read = |&(name, _): &(&'static str, &str)| match std::env::var(name) {
             Ok(value) => Some(Ok((name.to_owned(), value))),
             Err(std::env::VarError::NotPresent) => None,

@@ -18,6 +18,7 @@ use super::key_value::split_pairs;
 use super::parameters::{Environment, PASSED_ON, Parameters, VARIABLES, fill, settle};
 use super::tls::{RootCert, SslMode, TlsPolicy, tls_policy};
 use super::url::{split_url, strip_scheme};
+use crate::failure::Failure;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -29,13 +30,13 @@ const KEEPALIVES_COUNT: u32 = 3;
 
 /// What flags say, which wins over the string and the environment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Overrides {
+pub(crate) struct Overrides {
     /// `--sslmode`.
-    pub sslmode: Option<SslMode>,
+    pub(crate) sslmode: Option<SslMode>,
     /// `--sslrootcert`.
-    pub sslrootcert: Option<RootCert>,
+    pub(crate) sslrootcert: Option<RootCert>,
     /// `--connect-timeout`, for each address of the host; zero means no limit.
-    pub connect_timeout: Option<Duration>,
+    pub(crate) connect_timeout: Option<Duration>,
 }
 
 /// Where to connect, and how. Displays as `user@host:port/database`, safe for a terminal; neither
@@ -45,23 +46,22 @@ pub struct Target {
     /// What tokio-postgres is to be given: host, user and database are always set, TCP keepalives
     /// and a connect timeout (10 s) unless the string says otherwise. The application name is
     /// the string's or PGAPPNAME's; where it is absent the caller sets one.
-    pub config: Config,
+    pub(crate) config: Config,
     /// What [`crate::database::tls::connector`] is to be given.
-    pub tls: TlsPolicy,
+    pub(crate) tls: TlsPolicy,
 }
 
 impl Target {
     /// Reads a connection string alone: no environment, no flags.
     ///
     /// # Errors
-    ///
-    /// Those of [`parse`].
-    pub fn from_string(text: &str) -> Result<Self, Error> {
-        parse(text, &Environment::default(), &Overrides::default())
+    /// What is wrong with it.
+    pub fn from_string(text: &str) -> Result<Self, Failure> {
+        Ok(parse(text, &Environment::default(), &Overrides::default())?)
     }
 
     /// The host and port. A unix socket's host is the directory it is in.
-    pub fn address(&self) -> (String, u16) {
+    pub(crate) fn address(&self) -> (String, u16) {
         let host = match self.config.get_hosts().first() {
             Some(Host::Tcp(name)) => name.clone(),
             #[cfg(unix)]
@@ -107,7 +107,7 @@ impl fmt::Display for Target {
 ///
 /// The first thing found wrong, in words that never hold a part of the string other than the name
 /// of an unknown parameter.
-pub fn parse(text: &str, env: &Environment, overrides: &Overrides) -> Result<Target, Error> {
+pub(crate) fn parse(text: &str, env: &Environment, overrides: &Overrides) -> Result<Target, Error> {
     let text = unquote(text)?;
     let pairs = match strip_scheme(text) {
         Some(rest) => split_url(rest)?,

@@ -14,7 +14,7 @@ use super::target::{Overrides, is_socket};
 
 /// How far TLS goes, in libpq's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum SslMode {
+pub(crate) enum SslMode {
     /// Plaintext.
     Disable,
     /// TLS where the server has it, else plaintext; nothing is verified.
@@ -29,7 +29,7 @@ pub enum SslMode {
 
 impl SslMode {
     /// The modes in ascending order.
-    pub const ALL: [SslMode; 5] = [
+    pub(crate) const ALL: [SslMode; 5] = [
         SslMode::Disable,
         SslMode::Prefer,
         SslMode::Require,
@@ -38,8 +38,7 @@ impl SslMode {
     ];
 
     /// The word that libpq uses.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             SslMode::Disable => "disable",
             SslMode::Prefer => "prefer",
@@ -68,7 +67,7 @@ impl FromStr for SslMode {
 
 /// Whose signature makes a server's certificate good.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RootCert {
+pub(crate) enum RootCert {
     /// The CAs that the operating system trusts.
     System,
     /// The certificates in a PEM file.
@@ -86,11 +85,11 @@ impl From<&str> for RootCert {
 
 /// What is asked of TLS, settled: `require` with a root has become `verify-ca`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsPolicy {
+pub(crate) struct TlsPolicy {
     /// How far TLS goes.
-    pub mode: SslMode,
+    pub(crate) mode: SslMode,
     /// The roots: present if, and only if, the mode is `VerifyCa` or `VerifyFull`.
-    pub root: Option<RootCert>,
+    pub(crate) root: Option<RootCert>,
 }
 
 pub(super) fn tls_policy(

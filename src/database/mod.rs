@@ -5,7 +5,7 @@
 
 mod remedy;
 mod statement;
-pub mod tls;
+mod tls;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;

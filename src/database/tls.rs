@@ -20,8 +20,7 @@ use crate::config::{RootCert, SslMode, SupabaseHost, TlsPolicy};
 
 /// Why no TLS connection can be attempted.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
+pub(crate) enum Error {
     /// The file of root certificates can't be read.
     #[error("the root certificate {} can't be read: {reason}", file.display())]
     Unreadable {
@@ -60,7 +59,7 @@ pub enum Error {
 /// # Errors
 ///
 /// The roots can't be read, or there are none.
-pub fn connector(policy: &TlsPolicy) -> Result<MakeRustlsConnect, Error> {
+pub(crate) fn connector(policy: &TlsPolicy) -> Result<MakeRustlsConnect, Error> {
     client_config(policy).map(MakeRustlsConnect::new)
 }
 
@@ -208,8 +207,7 @@ impl StdError for SelfSigned {}
 /// Says in one sentence what went wrong with TLS, and what to do, if an error of tokio-postgres
 /// is about TLS at all. `host` is where the connection went: on Supabase's hosts the sentence
 /// tells where to download the CA.
-#[must_use]
-pub fn explain(error: &(dyn StdError + 'static), host: &str) -> Option<String> {
+pub(crate) fn explain(error: &(dyn StdError + 'static), host: &str) -> Option<String> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(error) = error.downcast_ref::<rustls::Error>() {

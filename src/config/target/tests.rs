@@ -1,3 +1,5 @@
+//! Over 400 lines: two tables with a case a line.
+
 use proptest::prelude::*;
 use tokio_postgres::config::{ChannelBinding, TargetSessionAttrs};
 

@@ -4,7 +4,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 
 use super::*;
-use crate::config::{Environment, Overrides, parse};
+use crate::config::Target;
 use crate::sandbox::{Options, Sandbox};
 
 /// A sandbox of its own for each test, its server with a certificate or without.
@@ -63,7 +63,7 @@ impl Server {
 
     async fn connect_to(&self, text: &str) -> Result<bool, String> {
         let text = format!("{text} user=postgres password=postgres dbname=postgres");
-        let target = parse(&text, &Environment::default(), &Overrides::default()).unwrap();
+        let target = Target::from_string(&text).unwrap();
         let connector = connector(&target.tls).map_err(|error| error.to_string())?;
         let (client, connection) = target
             .config
@@ -369,7 +369,7 @@ async fn prefer_does_not_turn_to_plaintext_when_the_handshake_fails() {
         listener
     });
     let text = format!("host=localhost hostaddr=127.0.0.1 port={port} sslmode=prefer user=u");
-    let target = parse(&text, &Environment::default(), &Overrides::default()).unwrap();
+    let target = Target::from_string(&text).unwrap();
     let error = target
         .config
         .connect(connector(&target.tls).unwrap())
