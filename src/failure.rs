@@ -20,9 +20,9 @@ pub mod exit {
 #[derive(Debug)]
 pub struct Failure {
     what: String,
-    remedy: Option<String>,
+    hint: Option<String>,
     code: u8,
-    is_passing: bool,
+    is_transient: bool,
     source: Option<anyhow::Error>,
 }
 
@@ -31,9 +31,9 @@ impl Failure {
     pub fn new(what: impl Into<String>) -> Self {
         Self {
             what: what.into(),
-            remedy: None,
+            hint: None,
             code: exit::FAILED,
-            is_passing: false,
+            is_transient: false,
             source: None,
         }
     }
@@ -55,9 +55,9 @@ impl Failure {
     }
 
     /// Adds what to do next.
-    pub fn remedy(self, remedy: impl Into<String>) -> Self {
+    pub fn hint(self, hint: impl Into<String>) -> Self {
         Self {
-            remedy: Some(remedy.into()),
+            hint: Some(hint.into()),
             ..self
         }
     }
@@ -78,22 +78,22 @@ impl Failure {
         }
     }
 
-    /// Marks a failure that may pass by itself: trying again is of use.
-    pub fn passing(self) -> Self {
+    /// Marks a transient error: trying again may work.
+    pub fn transient(self) -> Self {
         Self {
-            is_passing: true,
+            is_transient: true,
             ..self
         }
     }
 
-    /// Whether trying again may be of use.
-    pub fn is_passing(&self) -> bool {
-        self.is_passing
+    /// Whether trying again may work.
+    pub fn is_transient(&self) -> bool {
+        self.is_transient
     }
 
-    /// What to do next, where something helps.
-    pub fn advice(&self) -> Option<&str> {
-        self.remedy.as_deref()
+    /// What to do next, where there is something to do.
+    pub fn get_hint(&self) -> Option<&str> {
+        self.hint.as_deref()
     }
 
     /// The process's exit code.

@@ -47,7 +47,7 @@ impl Args {
         lines.push(match in_step {
             Ok(true) => ok("schema", "in step with this sessctl"),
             Ok(false) => problem("schema", "not in step with this sessctl", "run sessctl verify"),
-            Err(failure) => warning("schema", failure.to_string(), failure.advice().unwrap_or_default()),
+            Err(failure) => warning("schema", failure.to_string(), failure.get_hint().unwrap_or_default()),
         });
         Ok(Box::new(Diagnosis {
             target: target.to_string(),

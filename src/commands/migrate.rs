@@ -64,7 +64,7 @@ impl Args {
                 cancel.cancel().await;
                 return Err(Failure::interrupted(
                     "stopped: what was reported as applied stays, the one at work was rolled back, or its index is left to be built anew",
-                ).remedy("run sessctl migrate again to go on").into());
+                ).hint("run sessctl migrate again to go on").into());
             }
         }?;
         database.close().await;
@@ -78,7 +78,7 @@ impl Args {
                 "the server is PostgreSQL {}, and sessctl needs 15 or newer",
                 history.server_version / 10_000
             ))
-            .remedy("upgrade the project's database in the dashboard")
+            .hint("upgrade the project's database in the dashboard")
             .into());
         }
         let version = history.version();
@@ -197,7 +197,7 @@ async fn preflight(database: &Database, pending: &[Migration]) -> Result<Changes
             "this is not a Supabase database: it lacks {}",
             missing.join(", ")
         ))
-        .remedy(
+        .hint(
             "check the connection string; to try sessctl without a project, run sessctl sandbox -- sessctl migrate",
         ));
     }
@@ -222,7 +222,7 @@ async fn preflight(database: &Database, pending: &[Migration]) -> Result<Changes
     ];
     if let Some((_, right, grant)) = rights.iter().find(|(may, _, _)| !may) {
         return Err(Failure::new(format!("role \"{role}\" may not {right}"))
-            .remedy(format!("connect as postgres, or have a superuser run: {grant};")));
+            .hint(format!("connect as postgres, or have a superuser run: {grant};")));
     }
     if let Some(first) = look.foreign_objects.first() {
         let list: Vec<String> = look
@@ -239,7 +239,7 @@ async fn preflight(database: &Database, pending: &[Migration]) -> Result<Changes
             "role \"{role}\" may not alter what is there: {}",
             list.join(", ")
         ))
-        .remedy(format!(
+        .hint(format!(
             "as {} (or a superuser) run: {}",
             first.owner,
             hand_over.join(" ")
@@ -250,7 +250,7 @@ async fn preflight(database: &Database, pending: &[Migration]) -> Result<Changes
             "public.user_sessions has triggers whose functions belong to somebody else than the table: {}",
             look.strange_triggers.join(", ")
         ))
-        .remedy(
+        .hint(
             "who owns such a function runs code with the rights of whoever maintains the table: drop the triggers, or \
              hand their functions to the table's owner; nothing was changed",
         ));
@@ -260,7 +260,7 @@ async fn preflight(database: &Database, pending: &[Migration]) -> Result<Changes
             "names of sessctl's indexes are taken in schema public by something else: {}",
             look.taken_names.join(", ")
         ))
-        .remedy("rename those, then run sessctl migrate again; nothing was changed"));
+        .hint("rename those, then run sessctl migrate again; nothing was changed"));
     }
     let found = Found::read(database).await?;
     let expected = snapshot();
@@ -287,7 +287,7 @@ fn refuse_other_shape(expected: &Facts, found: &Facts) -> Result<(), Failure> {
         .collect();
     if let Some(other) = others.first() {
         return Err(Failure::new(format!("{other} is there, where sessctl keeps a table"))
-            .remedy("rename it, then run sessctl migrate again; nothing was changed"));
+            .hint("rename it, then run sessctl migrate again; nothing was changed"));
     }
     if !found.contains_key("table public.user_sessions") {
         return Ok(());
@@ -316,7 +316,7 @@ fn refuse_other_shape(expected: &Facts, found: &Facts) -> Result<(), Failure> {
         "public.user_sessions has another shape than the script's table: {}",
         differences.join(", ")
     ))
-    .remedy("alter or rename it, then run sessctl migrate again; nothing was changed"))
+    .hint("alter or rename it, then run sessctl migrate again; nothing was changed"))
 }
 
 /// The migrations that take something away: of the table, policies, rights on the script's maintenance functions, rights.

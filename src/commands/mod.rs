@@ -62,7 +62,7 @@ impl Context<'_> {
     async fn reach(&self, target: &Target, command: &str) -> Result<Database> {
         let pauses = WAIT.within(self.connection.wait());
         let connected = self.until_stopped(async {
-            let connected = retry(pauses, Failure::is_passing, async |_| {
+            let connected = retry(pauses, Failure::is_transient, async |_| {
                 Database::connect(target, command).await
             });
             Ok(connected.await?)

@@ -91,12 +91,12 @@ fn find(environment: impl Fn(&str) -> Option<String>, file: &Path, terminal: &Te
         // Its error shows the line, which may hold the password.
         Ok(entries) => entries.collect::<Result<_, _>>().map_err(|_| {
             Failure::usage(".env has a line that can't be read")
-                .remedy("each line is NAME=value; put a value with spaces, # or $ into single quotes")
+                .hint("each line is NAME=value; put a value with spaces, # or $ into single quotes")
         })?,
         Err(error) if error.not_found() => Vec::new(),
         Err(_) => {
             return Err(Failure::usage(".env is there and can't be read")
-                .remedy("give this user the right to read it, or set DATABASE_URL in the environment")
+                .hint("give this user the right to read it, or set DATABASE_URL in the environment")
                 .into());
         }
     };
@@ -110,7 +110,7 @@ fn find(environment: impl Fn(&str) -> Option<String>, file: &Path, terminal: &Te
     }
     found.ok_or_else(|| {
         Failure::usage("no database named")
-            .remedy(
+            .hint(
                 "set DATABASE_URL (or SUPABASE_DB_URL) in the environment or in a .env file, or give --database-url; \
                  the string is in the Supabase dashboard under Connect",
             )

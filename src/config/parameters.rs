@@ -181,8 +181,8 @@ pub(super) fn settle(pairs: Vec<Pair>) -> Result<Parameters, Error> {
             });
         };
         after_password = name == "password" && !bounded;
-        if let Some((name, remedy)) = REFUSED.iter().find(|(refused, _)| *refused == name) {
-            return Err(Error::Unsupported(name, remedy));
+        if let Some((name, hint)) = REFUSED.iter().find(|(refused, _)| *refused == name) {
+            return Err(Error::Unsupported(name, hint));
         }
         if value.is_empty() {
             parameters.remove(name);

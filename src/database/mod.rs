@@ -3,7 +3,7 @@
 //! Everything goes through the simple protocol or unnamed statements, and no state outlives a transaction: a
 //! transaction pooler may hand each transaction to another server connection.
 
-mod remedy;
+mod hint;
 mod statement;
 mod tls;
 
@@ -15,7 +15,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{CancelToken, Client, Error, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-pub use remedy::{explain, server_message};
+pub use hint::{explain, server_message};
 pub(crate) use statement::{Value, bind};
 
 use crate::config::Target;
@@ -70,12 +70,12 @@ impl Database {
                 Failure::new(format!(
                     "can't connect to {target}: the server took the connection and said nothing"
                 ))
-                .remedy("check that host and port are a PostgreSQL server's")
-                .passing()
+                .hint("check that host and port are a PostgreSQL server's")
+                .transient()
             })?,
             None => connecting.await,
         };
-        let (client, connection) = connected.map_err(|error| remedy::explain_connect(&error, target))?;
+        let (client, connection) = connected.map_err(|error| hint::explain_connect(&error, target))?;
         let driver = tokio::spawn(async move {
             // Whatever ends the connection is reported by the statement that waits on it.
             let _ = connection.await;
@@ -218,7 +218,7 @@ impl Database {
         }
         let _ = self.run("rollback").await;
         match self.who_holds().await {
-            Some(remedy) => failure.remedy(remedy),
+            Some(hint) => failure.hint(hint),
             None => failure,
         }
     }
@@ -228,8 +228,7 @@ impl Database {
         let is_denied = error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE);
         let failure = self.explain(error, what).await;
         if is_denied {
-            failure
-                .remedy("this needs: grant usage on schema sessctl to …; grant select on sessctl.schema_history to …")
+            failure.hint("this needs: grant usage on schema sessctl to …; grant select on sessctl.schema_history to …")
         } else {
             failure
         }

@@ -198,7 +198,7 @@ impl Run<'_> {
         let database = &mut self.database;
         let mut is_lost = false;
         let pauses = BACKOFF.take(self.options.max_retries as usize);
-        retry(pauses, Failure::is_passing, async |_| {
+        retry(pauses, Failure::is_transient, async |_| {
             if is_lost {
                 *database = Database::connect(&database.target().clone(), name).await?;
                 is_lost = false;
@@ -210,7 +210,7 @@ impl Run<'_> {
                     is_lost = fault == Fault::Lost;
                     let failure = database.explain(error, &what).await;
                     Err(if fault.is_transient() {
-                        failure.passing()
+                        failure.transient()
                     } else {
                         failure
                     })
@@ -412,7 +412,7 @@ impl Run<'_> {
                     }
                 }
                 // Wrong credentials stay wrong, and poolers ban clients that insist.
-                Err(failure) if !failure.is_passing() => return Err(self.give_up(failure, "login refused").await),
+                Err(failure) if !failure.is_transient() => return Err(self.give_up(failure, "login refused").await),
                 Err(failure) => last = failure,
             }
             self.failures += 1;

@@ -33,7 +33,7 @@ pub async fn explain(database: &Database, migration: &Migration, error: &refiner
     };
     let Some(db) = driver.as_db_error() else {
         return crate::database::explain(driver, &format!("migration {name} failed"))
-            .remedy("run sessctl migrate again: it goes on where this one stopped");
+            .hint("run sessctl migrate again: it goes on where this one stopped");
     };
     let place = place(migration.sql().unwrap_or_default(), db);
     let at = place
@@ -47,8 +47,8 @@ pub async fn explain(database: &Database, migration: &Migration, error: &refiner
     let excerpt = place.map_or(within, |p| p.excerpt);
     let failure = Failure::new(format!("migration {name}{at} failed: {}{excerpt}", server_message(db)))
         .because(anyhow::anyhow!("SQLSTATE {}", db.code().code()));
-    match remedy(database, db).await {
-        Some(remedy) => failure.remedy(remedy),
+    match hint(database, db).await {
+        Some(hint) => failure.hint(hint),
         None => failure,
     }
 }
@@ -79,7 +79,7 @@ fn place(sql: &str, db: &DbError) -> Option<Place> {
     Some(Place { line, column, excerpt })
 }
 
-async fn remedy(database: &Database, db: &DbError) -> Option<String> {
+async fn hint(database: &Database, db: &DbError) -> Option<String> {
     let code = db.code();
     if *code == SqlState::LOCK_NOT_AVAILABLE {
         let holder = database.who_holds().await;

@@ -84,8 +84,9 @@ pub async fn build(
         };
         match built {
             Ok(_) if !look(database, &index).await?.valid => {
-                return Err(Failure::new(format!("{label}: index {index} did not come about"))
-                    .remedy("another relation in schema public may have its name: rename that, then run sessctl migrate again"));
+                return Err(Failure::new(format!("{label}: index {index} did not come about")).hint(
+                    "another relation in schema public may have its name: rename that, then run sessctl migrate again",
+                ));
             }
             Ok(applied) => return Ok(applied),
             Err(error) if is_race(&error) => tokio::time::sleep(POLL).await,

@@ -127,7 +127,7 @@ impl History {
                         env!("CARGO_PKG_VERSION"),
                         ours.last().map_or(0, Migration::version),
                     ))
-                    .remedy("install the newer sessctl that migrated it"));
+                    .hint("install the newer sessctl that migrated it"));
                 }
                 Some(migration) if !applied.matches(migration) => {
                     return Err(Failure::new(format!(
@@ -139,7 +139,7 @@ impl History {
                         migration.name(),
                         migration.checksum(),
                     ))
-                    .remedy(
+                    .hint(
                         "use the release of sessctl that applied it; if its row in sessctl.schema_history was edited, \
                          put it back",
                     ));
@@ -229,7 +229,7 @@ async fn lock(database: &Database, patience: Patience) -> Result<(), Failure> {
                 "another migrate has been at work for {} s",
                 patience.lock_wait.as_secs()
             ))
-            .remedy("wait for it, or give this one more time with --lock-wait"));
+            .hint("wait for it, or give this one more time with --lock-wait"));
         }
         tokio::time::sleep(POLL).await;
     }

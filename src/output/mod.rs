@@ -68,7 +68,7 @@ pub trait Report: Json {
 /// The refusal of a format that a result does not have.
 pub fn unsupported(format: &str) -> Failure {
     Failure::usage(format!("this command's result can't be written as {format}"))
-        .remedy("use --format table or --format json")
+        .hint("use --format table or --format json")
 }
 
 /// The result of a command that has written all it has to say: an exit code alone.

@@ -149,9 +149,9 @@ impl Terminal {
                 self.stderr(&format!("  because: {}", visible(&cause.to_string())));
             }
         }
-        if let Some(advice) = failure.and_then(Failure::advice) {
+        if let Some(hint) = failure.and_then(Failure::get_hint) {
             let label = paint(self.err_styled, Style::Good, "hint:");
-            self.stderr(&format!("{label} {}", visible(advice)));
+            self.stderr(&format!("{label} {}", visible(hint)));
         }
     }
 

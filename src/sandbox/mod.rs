@@ -250,7 +250,7 @@ pub fn find_bindir(given: Option<&Path>) -> Result<PathBuf> {
             return Ok(dir);
         }
         return Err(Failure::usage(format!("no postgres and initdb in {}", dir.display()))
-            .remedy(format!(
+            .hint(format!(
                 "name the folder that holds both, by --pg-bindir or {BINDIR_VARIABLE}"
             ))
             .into());
@@ -289,7 +289,7 @@ pub fn find_bindir(given: Option<&Path>) -> Result<PathBuf> {
         .map(|dir| behind_links(&dir).unwrap_or(dir))
         .ok_or_else(|| {
             Failure::new("no PostgreSQL server is installed on this machine (initdb was not found)")
-                .remedy(format!(
+                .hint(format!(
                     "apt-get install postgresql, brew install postgresql@17 or dnf install postgresql-server; \
                      or name its folder of binaries by --pg-bindir or {BINDIR_VARIABLE}"
                 ))

@@ -84,7 +84,7 @@ impl Install {
                 let _ = database.run("rollback").await;
                 return Err(error
                     .explain(&format!("can't schedule {} at \"{}\"", job.name, job.schedule))
-                    .remedy("a schedule is five fields, as in \"*/5 * * * *\"; nothing was changed"));
+                    .hint("a schedule is five fields, as in \"*/5 * * * *\"; nothing was changed"));
             }
         }
         database.run("commit").await.map_err(failed)?;

@@ -73,17 +73,17 @@ async fn require_pg_cron(database: &Database, to_install: bool) -> Result<(), Fa
     let state: State = database.ask(include_str!("state.sql"), &[], FAILED).await?;
     if !state.installed {
         let what = format!("pg_cron is not enabled in database {}", state.database);
-        return Err(Failure::new(what).remedy(if state.available {
+        return Err(Failure::new(what).hint(if state.available {
             "enable it in the dashboard (Integrations, Cron), or run: create extension pg_cron; it lives in database postgres only"
         } else {
             "this server does not have it: let cron elsewhere call sessctl, the README has the lines"
         }));
     }
     if !state.usable {
-        return Err(Failure::new("this role may not use pg_cron").remedy("connect as postgres"));
+        return Err(Failure::new("this role may not use pg_cron").hint("connect as postgres"));
     }
     if to_install && !state.migrated {
-        return Err(Failure::new("the database is not migrated far enough").remedy("run sessctl migrate"));
+        return Err(Failure::new("the database is not migrated far enough").hint("run sessctl migrate"));
     }
     Ok(())
 }

@@ -13,8 +13,8 @@ use crate::failure::Failure;
 /// Turns an error into what a person reads: `what` could not be done, why, and what to do next.
 pub fn explain(error: &Error, what: &str) -> Failure {
     let failure = Failure::new(format!("{what}: {}", reason(error))).because(anyhow::anyhow!("{}", details(error)));
-    match error.as_db_error().and_then(statement_remedy) {
-        Some(remedy) => failure.remedy(remedy),
+    match error.as_db_error().and_then(statement_hint) {
+        Some(hint) => failure.hint(hint),
         None => failure,
     }
 }
@@ -28,17 +28,17 @@ pub fn explain_connect(error: &Error, target: &Target) -> Failure {
         return Failure::new(format!("{what}: {sentence}")).because(details);
     }
     let failure = Failure::new(format!("{what}: {}", reason(error))).because(details);
-    let advice = match error.as_db_error() {
-        Some(db) => server_advice(db),
-        None => io_error(error).and_then(|io| network_advice(io, &host)),
+    let hint = match error.as_db_error() {
+        Some(db) => login_hint(db),
+        None => io_error(error).and_then(|io| network_hint(io, &host)),
     };
-    match advice {
-        Some(Advice { remedy, passing: true }) => failure.remedy(remedy).passing(),
-        Some(Advice { remedy, passing: false }) => failure.remedy(remedy),
+    match hint {
+        Some(Hint { text, transient: true }) => failure.hint(text).transient(),
+        Some(Hint { text, transient: false }) => failure.hint(text),
         None if error.to_string().contains("password missing") => {
-            failure.remedy("the server wants a password: put it into the connection string or into PGPASSWORD")
+            failure.hint("the server wants a password: put it into the connection string or into PGPASSWORD")
         }
-        None if error.as_db_error().is_none() => failure.passing(),
+        None if error.as_db_error().is_none() => failure.transient(),
         None => failure,
     }
 }
@@ -80,7 +80,7 @@ fn details(error: &Error) -> String {
 }
 
 /// What to do about a statement that the server refused.
-fn statement_remedy(db: &DbError) -> Option<String> {
+fn statement_hint(db: &DbError) -> Option<String> {
     let code = db.code();
     let is_one_of = |codes: &[SqlState]| codes.contains(code);
     if *code == SqlState::LOCK_NOT_AVAILABLE {
@@ -113,18 +113,18 @@ fn statement_remedy(db: &DbError) -> Option<String> {
     Some(text.into())
 }
 
-struct Advice {
-    remedy: &'static str,
-    /// Whether trying again may be of use.
-    passing: bool,
+struct Hint {
+    text: &'static str,
+    /// Whether trying again may work.
+    transient: bool,
 }
 
 /// What to do about a login that was refused. Poolers give nearly everything the same SQLSTATE, so the text decides.
-fn server_advice(db: &DbError) -> Option<Advice> {
+fn login_hint(db: &DbError) -> Option<Hint> {
     let text = db.message().to_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
     let code = db.code().code();
-    let (remedy, passing) = if says(&["tenant or user not found", "enotfound tenant/user"]) {
+    let (text, transient) = if says(&["tenant or user not found", "enotfound tenant/user"]) {
         (
             "the pooler's host is another project's, or the user lacks .REF (postgres.REF): copy the string from the \
              dashboard under Connect; it is not the password",
@@ -168,21 +168,21 @@ fn server_advice(db: &DbError) -> Option<Advice> {
     } else {
         return None;
     };
-    Some(Advice { remedy, passing })
+    Some(Hint { text, transient })
 }
 
 /// What to do about a server that was not reached.
-fn network_advice(io: &io::Error, host: &str) -> Option<Advice> {
+fn network_hint(io: &io::Error, host: &str) -> Option<Hint> {
     let is_direct = SupabaseHost::of(host) == Some(SupabaseHost::Direct);
     let kind = io.kind();
     let unresolved = io.to_string().contains("lookup address information");
     let unreachable = matches!(kind, io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable);
-    let remedy = if (unresolved || unreachable) && is_direct {
+    let text = if (unresolved || unreachable) && is_direct {
         "this host has an IPv6 address only: use the session pooler's connection string, in the dashboard under Connect"
     } else if unresolved {
-        return Some(Advice {
-            remedy: "check the host's name",
-            passing: false,
+        return Some(Hint {
+            text: "check the host's name",
+            transient: false,
         });
     } else if unreachable {
         "there is no way to this address from here: check the network, or use the session pooler's connection string"
@@ -192,14 +192,14 @@ fn network_advice(io: &io::Error, host: &str) -> Option<Advice> {
     } else if kind == io::ErrorKind::TimedOut {
         "nobody answered: check host and port, and whether a firewall is in between"
     } else if kind == io::ErrorKind::NotFound || kind == io::ErrorKind::PermissionDenied {
-        return Some(Advice {
-            remedy: "check the socket's folder and the port",
-            passing: kind == io::ErrorKind::NotFound,
+        return Some(Hint {
+            text: "check the socket's folder and the port",
+            transient: kind == io::ErrorKind::NotFound,
         });
     } else {
         return None;
     };
-    Some(Advice { remedy, passing: true })
+    Some(Hint { text, transient: true })
 }
 
 fn io_error(error: &Error) -> Option<&io::Error> {
@@ -220,9 +220,9 @@ mod tests {
     const DIRECT: &str = "db.abcdefghijklmnopqrst.supabase.co";
     const POOLER: &str = "aws-0-eu-central-1.pooler.supabase.com";
 
-    fn advice(kind: io::ErrorKind, text: &str, host: &str) -> (String, bool) {
-        let advice = network_advice(&io::Error::new(kind, text), host).unwrap();
-        (advice.remedy.to_owned(), advice.passing)
+    fn hint_for(kind: io::ErrorKind, text: &str, host: &str) -> (String, bool) {
+        let hint = network_hint(&io::Error::new(kind, text), host).unwrap();
+        (hint.text.to_owned(), hint.transient)
     }
 
     #[test]
@@ -234,27 +234,27 @@ mod tests {
             (io::ErrorKind::HostUnreachable, "No route to host"),
         ] {
             assert!(
-                advice(kind, text, DIRECT)
+                hint_for(kind, text, DIRECT)
                     .0
                     .contains("IPv6 address only: use the session pooler's")
             );
         }
         assert_eq!(
-            advice(io::ErrorKind::Other, lookup, POOLER),
+            hint_for(io::ErrorKind::Other, lookup, POOLER),
             ("check the host's name".into(), false)
         );
         assert!(
-            advice(io::ErrorKind::NetworkUnreachable, "unreachable", "10.0.0.1")
+            hint_for(io::ErrorKind::NetworkUnreachable, "unreachable", "10.0.0.1")
                 .0
                 .contains("no way to this address")
         );
     }
 
     #[test]
-    fn a_refused_connection_and_silence_may_pass() {
-        let (remedy, passing) = advice(io::ErrorKind::ConnectionRefused, "Connection refused", POOLER);
-        assert!(remedy.contains("a paused project") && passing);
-        let (remedy, passing) = advice(io::ErrorKind::TimedOut, "connection timed out", POOLER);
-        assert!(remedy.contains("nobody answered") && passing);
+    fn a_refused_connection_and_silence_may_be_transient() {
+        let (hint, transient) = hint_for(io::ErrorKind::ConnectionRefused, "Connection refused", POOLER);
+        assert!(hint.contains("a paused project") && transient);
+        let (hint, transient) = hint_for(io::ErrorKind::TimedOut, "connection timed out", POOLER);
+        assert!(hint.contains("nobody answered") && transient);
     }
 }
