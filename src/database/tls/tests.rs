@@ -1,7 +1,11 @@
+//! Over 400 lines: a server with certificates of its own, and a test for each of them.
+
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
+use pem::Pem;
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SigningKey, date_time_ymd};
+use x509_cert::der::asn1::BitString;
 
 use super::*;
 use crate::config::Target;
@@ -273,27 +277,42 @@ async fn scram_binds_to_the_channel_where_the_certificate_allows_it() {
     assert!(server.connect("sslmode=disable channel_binding=require").await.is_err());
 
     // An Ed25519 signature names no hash, so nobody can bind to such a certificate.
-    let key = KeyPair::from_pem(ED25519_KEY).unwrap();
+    let key = ed25519_key();
     let certificate = params_for("localhost").self_signed(&key).unwrap().pem();
-    let server = Server::start(Some((&certificate, ED25519_KEY))).await;
+    let server = serve(&(certificate, key.serialize_pem())).await;
     assert_eq!(server.connect("sslmode=require").await, Ok(true));
     assert!(server.connect("sslmode=require channel_binding=require").await.is_err());
 }
 
-/// A key in the form that OpenSSL reads, unlike the one that ring makes.
-const ED25519_KEY: &str = include_str!("ed25519.key");
+/// A key in PKCS #8 version 1: OpenSSL does not read the version 2 that ring makes.
+fn ed25519_key() -> KeyPair {
+    let mut der = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20".to_vec();
+    der.extend((0..32).map(|_| fastrand::u8(..)));
+    KeyPair::try_from(der).unwrap()
+}
 
-/// A certificate of X.509 version 1, which rcgen doesn't make.
-const VERSION_1: (&str, &str) = (include_str!("v1.crt"), include_str!("v1.key"));
+/// A certificate of X.509 version 1, which rcgen does not make, and its key.
+fn version_1() -> (String, String) {
+    let key = KeyPair::generate().unwrap();
+    let made = params_for("localhost").self_signed(&key).unwrap();
+    let mut certificate = x509_cert::Certificate::from_der(made.der()).unwrap();
+    certificate.tbs_certificate.version = x509_cert::Version::V1;
+    certificate.tbs_certificate.extensions = None;
+    let signed = key.sign(&certificate.tbs_certificate.to_der().unwrap()).unwrap();
+    certificate.signature = BitString::from_bytes(&signed).unwrap();
+    let pem = Pem::new("CERTIFICATE", certificate.to_der().unwrap());
+    (pem::encode(&pem), key.serialize_pem())
+}
 
 #[tokio::test]
 async fn a_version_1_certificate_does_for_require() {
-    let server = Server::start(Some(VERSION_1)).await;
+    let pair = version_1();
+    let server = serve(&pair).await;
     assert_eq!(
         server.connect("sslmode=require channel_binding=require").await,
         Ok(true)
     );
-    let root = server.root(VERSION_1.0);
+    let root = server.root(&pair.0);
     let outcome = server.connect(&format!("{root} sslmode=verify-ca")).await;
     assert!(
         outcome
