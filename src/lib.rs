@@ -6,6 +6,7 @@ pub mod cli;
 mod commands;
 pub mod config;
 pub mod database;
+mod doctor;
 pub mod failure;
 pub mod maintenance;
 pub mod migrations;

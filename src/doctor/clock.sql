@@ -1,0 +1,2 @@
+-- The server's time. No parameters.
+select to_json(now())::text

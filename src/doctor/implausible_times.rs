@@ -1,0 +1,29 @@
+//! Sessions with times that are infinite, before 2000 or in the future.
+
+use super::{Finding, Scene, counted};
+use crate::failure::Failure;
+
+pub(super) async fn check(scene: &Scene<'_>) -> Result<Option<Finding>, Failure> {
+    let number = scene.ask_sessions(include_str!("implausible_times.sql")).await?;
+    Ok(number.map(judge))
+}
+
+fn judge(number: u64) -> Finding {
+    counted(
+        number,
+        "sessions with times that can't be",
+        "let clients write no time of their own; maintenance copes with them",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sessions_with_implausible_times_are_counted() {
+        assert_eq!(judge(0).message, "none");
+        assert_eq!(judge(1).message, "1 session with times that can't be");
+        assert_eq!(judge(1_234).message, "1,234 sessions with times that can't be");
+    }
+}

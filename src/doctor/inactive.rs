@@ -1,0 +1,35 @@
+//! Active sessions that were not seen for longer than the default of end-inactive.
+
+use super::{Finding, Scene, counted};
+use crate::failure::Failure;
+
+pub(super) async fn check(scene: &Scene<'_>) -> Result<Option<Finding>, Failure> {
+    let number = scene.ask_sessions(include_str!("inactive.sql")).await?;
+    Ok(number.map(judge))
+}
+
+fn judge(number: u64) -> Finding {
+    counted(
+        number,
+        "sessions active without a sign of life for over an hour",
+        "run sessctl end-inactive, and have cron or sessctl schedule run it",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inactive_sessions_are_counted() {
+        assert_eq!(judge(0).message, "none");
+        assert_eq!(
+            judge(1).message,
+            "1 session active without a sign of life for over an hour"
+        );
+        assert_eq!(
+            judge(1_234).message,
+            "1,234 sessions active without a sign of life for over an hour"
+        );
+    }
+}

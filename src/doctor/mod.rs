@@ -1,0 +1,184 @@
+//! What may go wrong that neither status nor verify says. One file per check: its judgement and its test, its SQL beside
+//! it. [`examine`] has their list.
+
+mod client_clocks;
+mod clock;
+mod connection;
+mod dead_rows;
+mod grants;
+mod implausible_times;
+mod inactive;
+mod old_transactions;
+mod past_retention;
+mod realtime;
+mod resumed;
+mod role;
+mod schedule;
+mod schema;
+mod server;
+mod table;
+mod tls;
+
+use std::pin::Pin;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::database::{Database, explain};
+use crate::failure::Failure;
+use crate::output::count;
+
+/// A check's line: its name in the list, and what it found.
+#[derive(Serialize)]
+pub(crate) struct Line {
+    pub(crate) check: &'static str,
+    #[serde(flatten)]
+    pub(crate) finding: Finding,
+}
+
+/// What a check found.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Finding {
+    pub(crate) level: Level,
+    pub(crate) message: String,
+    #[serde(rename = "remedy")]
+    pub(crate) hint: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Level {
+    Ok,
+    Warning,
+    Problem,
+}
+
+/// A check at work: no finding where there is nothing to judge, a failure where it could not look.
+type Check<'a> = Pin<Box<dyn Future<Output = Result<Option<Finding>, Failure>> + 'a>>;
+
+/// Runs all checks, in the order of their lines.
+///
+/// # Errors
+/// A query failed, or the connection ended.
+pub(crate) async fn examine(database: &Database) -> Result<Vec<Line>, Failure> {
+    let scene = &Scene::read(database).await?;
+    let checks: [(&'static str, Check<'_>); 17] = [
+        ("connection", Box::pin(connection::check(scene))),
+        ("tls", Box::pin(tls::check(scene))),
+        ("server", Box::pin(server::check(scene))),
+        ("clock", Box::pin(clock::check(scene))),
+        ("role", Box::pin(role::check(scene))),
+        ("grants", Box::pin(grants::check(scene))),
+        ("rows", Box::pin(table::check(scene))),
+        ("silent", Box::pin(inactive::check(scene))),
+        ("ended long ago", Box::pin(past_retention::check(scene))),
+        ("impossible times", Box::pin(implausible_times::check(scene))),
+        ("client clocks", Box::pin(client_clocks::check(scene))),
+        ("went on", Box::pin(resumed::check(scene))),
+        ("dead rows", Box::pin(dead_rows::check(scene))),
+        ("old transactions", Box::pin(old_transactions::check(scene))),
+        ("realtime", Box::pin(realtime::check(scene))),
+        ("schedule", Box::pin(schedule::check(scene))),
+        ("schema", Box::pin(schema::check(scene))),
+    ];
+    let mut lines = Vec::new();
+    for (check, running) in checks {
+        let finding = match running.await {
+            Err(failure) if check != "schema" => return Err(failure),
+            Err(failure) => Some(warning(failure.to_string(), failure.get_hint().unwrap_or_default())),
+            Ok(finding) => finding,
+        };
+        lines.extend(finding.map(|finding| Line { check, finding }));
+    }
+    Ok(lines)
+}
+
+/// What the checks have to look at: the connection, and which objects are there to be queried.
+struct Scene<'a> {
+    database: &'a Database,
+    objects: Objects,
+}
+
+#[derive(Deserialize)]
+struct Objects {
+    table: Option<Table>,
+    pg_cron: Option<PgCron>,
+}
+
+/// The table public.user_sessions.
+#[derive(Deserialize)]
+struct Table {
+    is_readable: bool,
+    /// Whether it has the columns that the counts read: a table that was made manually may lack one.
+    has_columns: bool,
+}
+
+#[derive(Deserialize)]
+struct PgCron {
+    version: String,
+    has_readable_jobs: bool,
+}
+
+impl<'a> Scene<'a> {
+    async fn read(database: &'a Database) -> Result<Self, Failure> {
+        let objects = read_only(database, include_str!("scene.sql"), "doctor failed").await?;
+        Ok(Self { database, objects })
+    }
+
+    /// The JSON value that a query returns.
+    async fn ask<T: DeserializeOwned>(&self, sql: &str) -> Result<T, Failure> {
+        read_only(self.database, sql, "doctor failed").await
+    }
+
+    /// [`Self::ask`] for a query that reads the sessions; none where they can't be read, which the check `table` reports.
+    async fn ask_sessions<T: DeserializeOwned>(&self, sql: &str) -> Result<Option<T>, Failure> {
+        match &self.objects.table {
+            Some(table) if table.is_readable && table.has_columns => self.ask(sql).await.map(Some),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// Runs a query in a read-only transaction of its own, in one round trip.
+async fn read_only<T: DeserializeOwned>(database: &Database, sql: &str, what: &str) -> Result<T, Failure> {
+    let opening = "set transaction read only";
+    let (answer, ended) = tokio::join!(database.json_after(opening, sql, &[]), database.run("rollback"));
+    match (answer, ended) {
+        (Ok(answer), Ok(())) => Ok(answer),
+        (Err(error), _) => Err(database.explain(error, what).await),
+        (_, Err(error)) => Err(explain(&error, what)),
+    }
+}
+
+fn ok(message: impl Into<String>) -> Finding {
+    Finding {
+        level: Level::Ok,
+        message: message.into(),
+        hint: None,
+    }
+}
+
+fn warning(message: impl Into<String>, hint: impl Into<String>) -> Finding {
+    Finding {
+        level: Level::Warning,
+        message: message.into(),
+        hint: Some(hint.into()),
+    }
+}
+
+fn problem(message: impl Into<String>, hint: impl Into<String>) -> Finding {
+    Finding {
+        level: Level::Problem,
+        message: message.into(),
+        hint: Some(hint.into()),
+    }
+}
+
+/// The finding of a check that counts sessions which should not be there. `which` is in the plural: "sessions that …".
+fn counted(number: u64, which: &str, hint: &str) -> Finding {
+    match number {
+        0 => ok("none"),
+        1 => warning(format!("1 {}", which.replacen("sessions", "session", 1)), hint),
+        _ => warning(format!("{} {which}", count(number)), hint),
+    }
+}

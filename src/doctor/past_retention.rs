@@ -1,0 +1,29 @@
+//! Sessions that ended longer ago than the default of cleanup.
+
+use super::{Finding, Scene, counted};
+use crate::failure::Failure;
+
+pub(super) async fn check(scene: &Scene<'_>) -> Result<Option<Finding>, Failure> {
+    let number = scene.ask_sessions(include_str!("past_retention.sql")).await?;
+    Ok(number.map(judge))
+}
+
+fn judge(number: u64) -> Finding {
+    counted(
+        number,
+        "sessions that ended over 90 days ago",
+        "run sessctl cleanup, and have cron or sessctl schedule run it",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sessions_past_retention_are_counted() {
+        assert_eq!(judge(0).message, "none");
+        assert_eq!(judge(1).message, "1 session that ended over 90 days ago");
+        assert_eq!(judge(1_234).message, "1,234 sessions that ended over 90 days ago");
+    }
+}

@@ -1,0 +1,34 @@
+//! Whether each change of a session is streamed to the clients that listen.
+
+use super::{Finding, Scene, ok, warning};
+use crate::failure::Failure;
+
+pub(super) async fn check(scene: &Scene<'_>) -> Result<Option<Finding>, Failure> {
+    let publications: Vec<String> = scene.ask(include_str!("realtime.sql")).await?;
+    Ok(Some(judge(&publications)))
+}
+
+fn judge(publications: &[String]) -> Finding {
+    if publications.is_empty() {
+        return ok("the table is in no publication");
+    }
+    warning(
+        format!(
+            "the table is in {}: a sweep or cleanup streams an event for each row",
+            publications.join(", ")
+        ),
+        "take it out unless clients listen to it",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn publications_are_named() {
+        assert_eq!(judge(&[]), ok("the table is in no publication"));
+        let finding = judge(&["mine".into(), "supabase_realtime".into()]);
+        assert!(finding.message.starts_with("the table is in mine, supabase_realtime: "));
+    }
+}

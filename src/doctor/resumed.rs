@@ -1,0 +1,32 @@
+//! Sessions whose client went on after maintenance had ended them.
+
+use super::{Finding, Scene, counted};
+use crate::failure::Failure;
+
+pub(super) async fn check(scene: &Scene<'_>) -> Result<Option<Finding>, Failure> {
+    let number = scene.ask_sessions(include_str!("resumed.sql")).await?;
+    Ok(number.map(judge))
+}
+
+fn judge(number: u64) -> Finding {
+    counted(
+        number,
+        "sessions with a heartbeat after they were ended",
+        "let clients set status to active and ended_at to null when they come back; a larger --minutes ends fewer of them",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resumed_sessions_are_counted() {
+        assert_eq!(judge(0).message, "none");
+        assert_eq!(judge(1).message, "1 session with a heartbeat after they were ended");
+        assert_eq!(
+            judge(1_234).message,
+            "1,234 sessions with a heartbeat after they were ended"
+        );
+    }
+}

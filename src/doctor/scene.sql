@@ -1,0 +1,35 @@
+-- Which of the objects that the checks query exist, and may be queried by this role. No parameters. The catalogs are asked
+-- for them by name: to_regclass fails where the role may not use the schema.
+with
+tables as (
+  select c.oid, n.oid as schema, n.nspname || '.' || c.relname as name
+  from pg_catalog.pg_class as c
+  join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+  where (n.nspname, c.relname) in (('public', 'user_sessions'), ('cron', 'job')) and c.relkind = 'r'
+)
+select json_build_object(
+  'table', (
+    select json_build_object(
+      'is_readable', has_table_privilege(t.oid, 'SELECT'),
+      'has_columns', (
+        select count(*) = 7
+        from pg_catalog.pg_attribute as a
+        where a.attrelid = t.oid and not a.attisdropped and a.attname in (
+          'status', 'started_at', 'ended_at', 'last_heartbeat_at', 'last_activity_at', 'updated_at', 'created_at')
+      )
+    )
+    from tables as t
+    where t.name = 'public.user_sessions'
+  ),
+  'pg_cron', (
+    select json_build_object(
+      'version', e.extversion,
+      'has_readable_jobs', exists (
+        select from tables as t
+        where t.name = 'cron.job' and has_schema_privilege(t.schema, 'USAGE') and has_table_privilege(t.oid, 'SELECT')
+      )
+    )
+    from pg_catalog.pg_extension as e
+    where e.extname = 'pg_cron'
+  )
+)::text

@@ -1,0 +1,29 @@
+//! Whether the schema is what the migrations make: verify's verdict, in a word.
+
+use super::{Finding, Scene, ok, problem};
+use crate::commands::verify;
+use crate::failure::Failure;
+
+pub(super) async fn check(scene: &Scene<'_>) -> Result<Option<Finding>, Failure> {
+    Ok(Some(judge(verify::is_in_step(scene.database).await?)))
+}
+
+fn judge(is_in_step: bool) -> Finding {
+    if is_in_step {
+        ok("in step with this sessctl")
+    } else {
+        problem("not in step with this sessctl", "run sessctl verify")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::Level;
+
+    #[test]
+    fn a_difference_is_a_problem() {
+        assert_eq!(judge(true).level, Level::Ok);
+        assert_eq!(judge(false).level, Level::Problem);
+    }
+}

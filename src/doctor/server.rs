@@ -1,0 +1,59 @@
+//! The server's version, and whether it takes writes.
+
+use serde::Deserialize;
+
+use super::{Finding, Scene, ok, problem};
+use crate::failure::Failure;
+
+#[derive(Deserialize)]
+struct Facts {
+    version: String,
+    version_num: i32,
+    read_only: bool,
+}
+
+pub(super) async fn check(scene: &Scene<'_>) -> Result<Option<Finding>, Failure> {
+    Ok(Some(judge(&scene.ask(include_str!("server.sql")).await?)))
+}
+
+fn judge(facts: &Facts) -> Finding {
+    // The packager's part follows the number.
+    let version = format!("PostgreSQL {}", facts.version.split(' ').next().unwrap_or_default());
+    if facts.version_num < 150_000 {
+        problem(
+            format!("{version}; 15 or newer is needed"),
+            "upgrade the project's database",
+        )
+    } else if facts.read_only {
+        problem(
+            format!("{version}, takes no writes"),
+            "use the primary, or free disk space and end the read-only mode",
+        )
+    } else {
+        ok(version)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::Level;
+
+    #[test]
+    fn an_old_or_read_only_server_is_a_problem() {
+        for (version, version_num, read_only, level) in [
+            ("15.8 (Debian 15.8-1)", 150_008, false, Level::Ok),
+            ("17.4", 170_004, true, Level::Problem),
+            ("14.2", 140_002, false, Level::Problem),
+        ] {
+            let facts = Facts {
+                version: version.into(),
+                version_num,
+                read_only,
+            };
+            let finding = judge(&facts);
+            assert_eq!(finding.level, level, "{version}");
+            assert!(!finding.message.contains("Debian"));
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Whether the sessions can be read at all. Where they can, the checks that count them say the rest.
+
+use super::{Finding, Scene, Table, problem, warning};
+use crate::failure::Failure;
+
+pub(super) async fn check(scene: &Scene<'_>) -> Result<Option<Finding>, Failure> {
+    Ok(judge(scene.objects.table.as_ref()))
+}
+
+fn judge(table: Option<&Table>) -> Option<Finding> {
+    match table {
+        None => Some(problem("there is no table public.user_sessions", "run sessctl migrate")),
+        Some(table) if !table.is_readable => Some(warning(
+            "can't be read by this role",
+            "use postgres, or grant select on public.user_sessions",
+        )),
+        Some(table) if !table.has_columns => Some(problem(
+            "not looked at: the table lacks columns that sessions have",
+            "run sessctl migrate --dry-run: it says whether the table can be brought to the schema",
+        )),
+        Some(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::Level;
+
+    #[test]
+    fn what_keeps_the_sessions_from_being_read_is_one_line() {
+        let judged = |is_readable, has_columns| {
+            let table = Table {
+                is_readable,
+                has_columns,
+            };
+            judge(Some(&table)).map(|finding| finding.level)
+        };
+        assert_eq!(judge(None).map(|finding| finding.level), Some(Level::Problem));
+        assert_eq!(judged(false, true), Some(Level::Warning));
+        assert_eq!(judged(true, false), Some(Level::Problem));
+        assert_eq!(judged(true, true), None);
+    }
+}
