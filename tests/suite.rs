@@ -5,6 +5,7 @@ mod common;
 
 mod access;
 mod adoption;
+mod doctor;
 mod faults;
 mod golden;
 mod maintenance;
