@@ -1,8 +1,10 @@
 //! `sessctl doctor`: what it says of a healthy database, and of each that is not.
 
+use std::collections::BTreeMap;
+
 use sessctl::sandbox::Grants;
 
-use crate::common::Db;
+use crate::common::{Db, Run};
 
 #[test]
 fn doctor_is_quiet_about_a_healthy_database_and_tells_what_is_wrong() {
@@ -59,4 +61,29 @@ fn doctor_is_quiet_about_a_healthy_database_and_tells_what_is_wrong() {
         .exits(1)
         .says("open: new objects")
         .says("run sessctl migrate");
+}
+
+#[test]
+fn a_check_that_fails_is_a_warning_and_the_others_go_on() {
+    let db = Db::migrated(Grants::Closed);
+    let mut holder = db.client();
+    holder.batch_execute("begin; lock table public.user_sessions").unwrap();
+    let checks = checks(&db.sessctl(&["doctor", "--format", "json"]).ok());
+    let (level, message, hint) = &checks["silent"];
+    assert_eq!(level, "warning");
+    assert!(message.contains("lock timeout"), "{message}");
+    assert!(hint.contains("pg_terminate_backend("), "{hint}");
+    for check in ["role", "dead rows", "realtime"] {
+        assert_eq!(checks[check].0, "ok", "{check}");
+    }
+}
+
+/// Level, message and hint by the check's name.
+fn checks(run: &Run) -> BTreeMap<String, (String, String, String)> {
+    let json = run.json();
+    let lines = json["checks"].as_array().unwrap().iter().map(|line| {
+        let text = |key: &str| line[key].as_str().unwrap_or_default().to_owned();
+        (text("check"), (text("level"), text("message"), text("remedy")))
+    });
+    lines.collect()
 }

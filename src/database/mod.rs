@@ -93,6 +93,11 @@ impl Database {
         &self.target
     }
 
+    /// Whether the connection has ended.
+    pub fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+
     /// What cancels a statement at work here.
     pub fn canceller(&self) -> Canceller {
         Canceller {

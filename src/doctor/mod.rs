@@ -56,10 +56,10 @@ pub(crate) enum Level {
 /// A check at work: no finding where there is nothing to judge, a failure where it could not look.
 type Check<'a> = Pin<Box<dyn Future<Output = Result<Option<Finding>, Failure>> + 'a>>;
 
-/// Runs all checks, in the order of their lines.
+/// Runs all checks, in the order of their lines. A check that fails is a warning in its own line.
 ///
 /// # Errors
-/// A query failed, or the connection ended.
+/// The first query failed, or the connection ended.
 pub(crate) async fn examine(database: &Database) -> Result<Vec<Line>, Failure> {
     let scene = &Scene::read(database).await?;
     let checks: [(&'static str, Check<'_>); 17] = [
@@ -84,8 +84,8 @@ pub(crate) async fn examine(database: &Database) -> Result<Vec<Line>, Failure> {
     let mut lines = Vec::new();
     for (check, running) in checks {
         let finding = match running.await {
-            Err(failure) if check != "schema" => return Err(failure),
-            Err(failure) => Some(warning(failure.to_string(), failure.get_hint().unwrap_or_default())),
+            Err(failure) if database.is_closed() => return Err(failure),
+            Err(failure) => Some(failed(&failure)),
             Ok(finding) => finding,
         };
         lines.extend(finding.map(|finding| Line { check, finding }));
@@ -127,7 +127,7 @@ impl<'a> Scene<'a> {
 
     /// The JSON value that a query returns.
     async fn ask<T: DeserializeOwned>(&self, sql: &str) -> Result<T, Failure> {
-        read_only(self.database, sql, "doctor failed").await
+        read_only(self.database, sql, "can't look").await
     }
 
     /// [`Self::ask`] for a query that reads the sessions; none where they can't be read, which the check `table` reports.
@@ -139,14 +139,23 @@ impl<'a> Scene<'a> {
     }
 }
 
-/// Runs a query in a read-only transaction of its own, in one round trip.
+/// Runs a query in a read-only transaction of its own, in one round trip. It does not wait long for a lock: the next
+/// check may meet the same one.
 async fn read_only<T: DeserializeOwned>(database: &Database, sql: &str, what: &str) -> Result<T, Failure> {
-    let opening = "set transaction read only";
+    let opening = "set transaction read only; set local lock_timeout = '1s'";
     let (answer, ended) = tokio::join!(database.json_after(opening, sql, &[]), database.run("rollback"));
     match (answer, ended) {
         (Ok(answer), Ok(())) => Ok(answer),
         (Err(error), _) => Err(database.explain(error, what).await),
         (_, Err(error)) => Err(explain(&error, what)),
+    }
+}
+
+fn failed(failure: &Failure) -> Finding {
+    Finding {
+        level: Level::Warning,
+        message: failure.to_string(),
+        hint: failure.get_hint().map(ToOwned::to_owned),
     }
 }
 
