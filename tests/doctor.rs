@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sessctl::sandbox::Grants;
 
-use crate::common::{Db, Run};
+use crate::common::{Db, ORIGINAL_SCRIPT, Run, server, sessctl};
 
 #[test]
 fn doctor_is_quiet_about_a_healthy_database_and_tells_what_is_wrong() {
@@ -76,6 +76,48 @@ fn a_check_that_fails_is_a_warning_and_the_others_go_on() {
     for check in ["role", "dead rows", "realtime"] {
         assert_eq!(checks[check].0, "ok", "{check}");
     }
+}
+
+#[test]
+fn before_a_migration_the_counts_that_need_the_rules_say_so() {
+    let db = Db::fresh(Grants::Closed);
+    db.client().batch_execute(ORIGINAL_SCRIPT).unwrap();
+    let checks = checks(&db.sessctl(&["doctor", "--format", "json"]).exits(1));
+    for check in ["silent", "ended long ago"] {
+        let (level, message, hint) = &checks[check];
+        assert_eq!(
+            (level.as_str(), message.as_str(), hint.as_str()),
+            (
+                "warning",
+                "not counted: the database is not migrated",
+                "run sessctl migrate"
+            ),
+        );
+    }
+    for check in ["impossible times", "client clocks", "went on"] {
+        assert_eq!(checks[check].1, "none", "{check}");
+    }
+}
+
+#[test]
+fn a_role_that_may_not_read_the_views_is_told_so() {
+    let db = Db::migrated(Grants::Closed);
+    let role = format!("reader_{}", db.name);
+    let grants =
+        format!("create role {role} login bypassrls password 'reads'; grant select on public.user_sessions to {role}");
+    db.admin().batch_execute(&grants).unwrap();
+    let url = server().url_of(&role, &db.name).replacen(":postgres@", ":reads@", 1);
+    let checks = checks(&Run::of(
+        sessctl().env("DATABASE_URL", url).args(["doctor", "--format", "json"]),
+    ));
+    db.admin()
+        .batch_execute(&format!("drop owned by {role}; drop role {role}"))
+        .unwrap();
+    assert!(
+        checks["silent"].1.contains("permission denied for schema sessctl"),
+        "{checks:?}"
+    );
+    assert_eq!(checks["impossible times"].1, "none");
 }
 
 /// Level, message and hint by the check's name.

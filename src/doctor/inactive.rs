@@ -4,8 +4,7 @@ use super::{Finding, Scene, counted};
 use crate::failure::Failure;
 
 pub(super) async fn check(scene: &Scene<'_>) -> Result<Option<Finding>, Failure> {
-    let number = scene.ask_sessions(include_str!("inactive.sql")).await?;
-    Ok(number.map(judge))
+    scene.count_in_views(include_str!("inactive.sql"), judge).await
 }
 
 fn judge(number: u64) -> Finding {

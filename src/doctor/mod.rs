@@ -102,6 +102,8 @@ struct Scene<'a> {
 #[derive(Deserialize)]
 struct Objects {
     table: Option<Table>,
+    /// Whether the views of schema sessctl exist, which say when a session was last seen, and which ones ended.
+    has_views: bool,
     pg_cron: Option<PgCron>,
 }
 
@@ -130,11 +132,19 @@ impl<'a> Scene<'a> {
         read_only(self.database, sql, "can't look").await
     }
 
-    /// [`Self::ask`] for a query that reads the sessions; none where they can't be read, which the check `table` reports.
-    async fn ask_sessions<T: DeserializeOwned>(&self, sql: &str) -> Result<Option<T>, Failure> {
+    /// Counts sessions. No finding where they can't be read, which the check [`table`] reports.
+    async fn count(&self, sql: &str, judge: fn(u64) -> Finding) -> Result<Option<Finding>, Failure> {
         match &self.objects.table {
-            Some(table) if table.is_readable && table.has_columns => self.ask(sql).await.map(Some),
+            Some(table) if table.is_readable && table.has_columns => Ok(Some(judge(self.ask(sql).await?))),
             _ => Ok(None),
+        }
+    }
+
+    /// [`Self::count`] of rows of the schema's views: without them the rules are not there to count by.
+    async fn count_in_views(&self, sql: &str, judge: fn(u64) -> Finding) -> Result<Option<Finding>, Failure> {
+        match &self.objects.table {
+            Some(_) if !self.objects.has_views => Ok(Some(not_migrated())),
+            _ => self.count(sql, judge).await,
         }
     }
 }
@@ -181,6 +191,10 @@ fn problem(message: impl Into<String>, hint: impl Into<String>) -> Finding {
         message: message.into(),
         hint: Some(hint.into()),
     }
+}
+
+fn not_migrated() -> Finding {
+    warning("not counted: the database is not migrated", "run sessctl migrate")
 }
 
 /// The finding of a check that counts sessions which should not be there. `which` is in the plural: "sessions that …".

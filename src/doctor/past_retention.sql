@@ -1,4 +1,4 @@
 -- Sessions that ended over 90 days ago. No parameters.
 select count(*)
-from public.user_sessions as s
-where s.ended_at < now() - interval '90 days' and s.status not in ('active', 'idle')
+from sessctl.ended_session as s
+where s.ended_at < now() - interval '90 days'

@@ -4,8 +4,7 @@ use super::{Finding, Scene, counted};
 use crate::failure::Failure;
 
 pub(super) async fn check(scene: &Scene<'_>) -> Result<Option<Finding>, Failure> {
-    let number = scene.ask_sessions(include_str!("resumed.sql")).await?;
-    Ok(number.map(judge))
+    scene.count(include_str!("resumed.sql"), judge).await
 }
 
 fn judge(number: u64) -> Finding {

@@ -1,32 +1,39 @@
 -- Which of the objects that the checks query exist, and may be queried by this role. No parameters. The catalogs are asked
 -- for them by name: to_regclass fails where the role may not use the schema.
 with
-tables as (
-  select c.oid, n.oid as schema, n.nspname || '.' || c.relname as name
+relations as (
+  select c.oid, n.oid as schema, n.nspname || '.' || c.relname as name, c.relkind as kind
   from pg_catalog.pg_class as c
   join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
-  where (n.nspname, c.relname) in (('public', 'user_sessions'), ('cron', 'job')) and c.relkind = 'r'
+  where n.nspname in ('public', 'sessctl', 'cron')
 )
 select json_build_object(
   'table', (
     select json_build_object(
       'is_readable', has_table_privilege(t.oid, 'SELECT'),
       'has_columns', (
-        select count(*) = 7
+        select count(*) = 6
         from pg_catalog.pg_attribute as a
         where a.attrelid = t.oid and not a.attisdropped and a.attname in (
-          'status', 'started_at', 'ended_at', 'last_heartbeat_at', 'last_activity_at', 'updated_at', 'created_at')
+          'status', 'started_at', 'ended_at', 'last_heartbeat_at', 'last_activity_at', 'updated_at')
       )
     )
-    from tables as t
-    where t.name = 'public.user_sessions'
+    from relations as t
+    where t.name = 'public.user_sessions' and t.kind = 'r'
+  ),
+  'has_views', (
+    select count(*) = 2
+    from relations as v
+    where v.name in ('sessctl.session_last_seen', 'sessctl.ended_session') and v.kind = 'v'
   ),
   'pg_cron', (
     select json_build_object(
       'version', e.extversion,
       'has_readable_jobs', exists (
-        select from tables as t
-        where t.name = 'cron.job' and has_schema_privilege(t.schema, 'USAGE') and has_table_privilege(t.oid, 'SELECT')
+        select
+        from relations as t
+        where t.name = 'cron.job' and t.kind = 'r'
+          and has_schema_privilege(t.schema, 'USAGE') and has_table_privilege(t.oid, 'SELECT')
       )
     )
     from pg_catalog.pg_extension as e
