@@ -120,6 +120,33 @@ fn a_role_that_may_not_read_the_views_is_told_so() {
     assert_eq!(checks["impossible times"].1, "none");
 }
 
+#[test]
+fn the_rights_that_the_api_has_on_the_table_are_told_as_they_are() {
+    let db = Db::fresh(Grants::Open);
+    db.client().batch_execute(ORIGINAL_SCRIPT).unwrap();
+    let grants = |code| checks(&db.sessctl(&["doctor", "--format", "json"]).exits(code))["grants"].clone();
+    let (level, message, hint) = grants(1);
+    assert_eq!((level.as_str(), hint.as_str()), ("warning", "run sessctl migrate"));
+    let expected = "anon has SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER on public.user_sessions; ";
+    assert!(message.starts_with(expected), "{message}");
+    db.sessctl(&["migrate"]).ok();
+    let (level, message, _) = grants(0);
+    assert_eq!(level, "ok");
+    assert!(
+        message.ends_with("; anon has no right on public.user_sessions"),
+        "{message}"
+    );
+    db.client()
+        .batch_execute("grant select (ip_address) on public.user_sessions to anon")
+        .unwrap();
+    let (level, message, hint) = grants(1);
+    assert_eq!((level.as_str(), hint.as_str()), ("warning", "run sessctl verify"));
+    assert!(
+        message.starts_with("anon has SELECT on public.user_sessions; "),
+        "{message}"
+    );
+}
+
 /// Level, message and hint by the check's name.
 fn checks(run: &Run) -> BTreeMap<String, (String, String, String)> {
     let json = run.json();
