@@ -11,7 +11,7 @@ use crate::doctor::{self, Level, Line};
 use crate::failure::exit;
 use crate::output::{Page, Report, Rows, Style, one_line};
 
-/// Examine connection, rights, rows and surroundings; one line each, with what to do
+/// Check connection, rights, sessions and surroundings: one line each, with a hint
 ///
 /// Exits with 1 if a line is a problem.
 #[derive(ClapArgs, Debug)]
@@ -56,9 +56,9 @@ impl Report for Diagnosis {
         for Line { check, finding } in &self.checks {
             let (word, style) = words(finding.level);
             let label = out.paint(style, &format!("{word:7}"));
-            out.raw(&format!("{label}  {check:16}  {}", one_line(&finding.message)))?;
+            out.raw(&format!("{label}  {check:17}  {}", one_line(&finding.message)))?;
             if let Some(hint) = &finding.hint {
-                out.raw(&out.paint(Style::Dim, &format!("{:27}→ {hint}", "")))?;
+                out.raw(&out.paint(Style::Dim, &format!("{:28}→ {hint}", "")))?;
             }
         }
         Ok(())
@@ -73,7 +73,7 @@ impl Report for Diagnosis {
                 finding.hint.clone().unwrap_or_default(),
             ]
         });
-        Some((vec!["level", "check", "message", "remedy"], rows.collect()))
+        Some((vec!["level", "check", "message", "hint"], rows.collect()))
     }
 
     fn code(&self) -> u8 {

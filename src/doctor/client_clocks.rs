@@ -10,8 +10,8 @@ pub(super) async fn check(scene: &Scene<'_>) -> Result<Option<Finding>, Failure>
 fn judge(number: u64) -> Finding {
     counted(
         number,
-        "active sessions written long after the heartbeat that they tell",
-        "let clients write now() of the server as last_heartbeat_at",
+        "active sessions whose last heartbeat is over 10 minutes before the last update",
+        "let clients set last_heartbeat_at to now(), the server's time",
     )
 }
 
@@ -24,11 +24,11 @@ mod tests {
         assert_eq!(judge(0).message, "none");
         assert_eq!(
             judge(1).message,
-            "1 active session written long after the heartbeat that they tell"
+            "1 active session whose last heartbeat is over 10 minutes before the last update"
         );
         assert_eq!(
             judge(1_234).message,
-            "1,234 active sessions written long after the heartbeat that they tell"
+            "1,234 active sessions whose last heartbeat is over 10 minutes before the last update"
         );
     }
 }

@@ -17,8 +17,8 @@ pub(super) async fn check(scene: &Scene<'_>) -> Result<Option<Finding>, Failure>
 fn judge(skew: i64) -> Finding {
     if skew.unsigned_abs() > TOLERANCE {
         warning(
-            format!("{} s off from the server's", skew.unsigned_abs()),
-            "set this machine's clock; cutoffs are the server's either way",
+            format!("differs from the server's by {} s", skew.unsigned_abs()),
+            "set this machine's clock; cutoffs use the server's",
         )
     } else {
         ok("agrees with the server's")

@@ -19,8 +19,8 @@ pub(super) async fn check(scene: &Scene<'_>) -> Result<Option<Finding>, Failure>
 fn judge(facts: &Facts) -> Finding {
     if facts.dead > 10_000 && facts.dead > facts.live / 2 {
         warning(
-            format!("{} beside {} live ones", count(facts.dead), count(facts.live)),
-            "vacuum public.user_sessions; see what holds autovacuum back",
+            format!("{} dead, {} live", count(facts.dead), count(facts.live)),
+            "run vacuum public.user_sessions, and find what delays autovacuum",
         )
     } else {
         ok(count(facts.dead))

@@ -10,8 +10,8 @@ pub(super) async fn check(scene: &Scene<'_>) -> Result<Option<Finding>, Failure>
 fn judge(number: u64) -> Finding {
     counted(
         number,
-        "sessions with times that can't be",
-        "let clients write no time of their own; maintenance copes with them",
+        "sessions with implausible times",
+        "let the server set the times (now()); maintenance tolerates such times",
     )
 }
 
@@ -22,7 +22,7 @@ mod tests {
     #[test]
     fn sessions_with_implausible_times_are_counted() {
         assert_eq!(judge(0).message, "none");
-        assert_eq!(judge(1).message, "1 session with times that can't be");
-        assert_eq!(judge(1_234).message, "1,234 sessions with times that can't be");
+        assert_eq!(judge(1).message, "1 session with implausible times");
+        assert_eq!(judge(1_234).message, "1,234 sessions with implausible times");
     }
 }

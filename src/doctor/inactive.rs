@@ -10,7 +10,7 @@ pub(super) async fn check(scene: &Scene<'_>) -> Result<Option<Finding>, Failure>
 fn judge(number: u64) -> Finding {
     counted(
         number,
-        "sessions active without a sign of life for over an hour",
+        "active sessions not seen for over an hour",
         "run sessctl end-inactive, and have cron or sessctl schedule run it",
     )
 }
@@ -22,13 +22,7 @@ mod tests {
     #[test]
     fn inactive_sessions_are_counted() {
         assert_eq!(judge(0).message, "none");
-        assert_eq!(
-            judge(1).message,
-            "1 session active without a sign of life for over an hour"
-        );
-        assert_eq!(
-            judge(1_234).message,
-            "1,234 sessions active without a sign of life for over an hour"
-        );
+        assert_eq!(judge(1).message, "1 active session not seen for over an hour");
+        assert_eq!(judge(1_234).message, "1,234 active sessions not seen for over an hour");
     }
 }

@@ -41,7 +41,6 @@ pub(crate) struct Line {
 pub(crate) struct Finding {
     pub(crate) level: Level,
     pub(crate) message: String,
-    #[serde(rename = "remedy")]
     pub(crate) hint: Option<String>,
 }
 
@@ -69,14 +68,14 @@ pub(crate) async fn examine(database: &Database) -> Result<Vec<Line>, Failure> {
         ("clock", Box::pin(clock::check(scene))),
         ("role", Box::pin(role::check(scene))),
         ("grants", Box::pin(grants::check(scene))),
-        ("rows", Box::pin(table::check(scene))),
-        ("silent", Box::pin(inactive::check(scene))),
-        ("ended long ago", Box::pin(past_retention::check(scene))),
-        ("impossible times", Box::pin(implausible_times::check(scene))),
-        ("client clocks", Box::pin(client_clocks::check(scene))),
-        ("went on", Box::pin(resumed::check(scene))),
-        ("dead rows", Box::pin(dead_rows::check(scene))),
-        ("old transactions", Box::pin(old_transactions::check(scene))),
+        ("table", Box::pin(table::check(scene))),
+        ("inactive", Box::pin(inactive::check(scene))),
+        ("past-retention", Box::pin(past_retention::check(scene))),
+        ("implausible-times", Box::pin(implausible_times::check(scene))),
+        ("client-clocks", Box::pin(client_clocks::check(scene))),
+        ("resumed", Box::pin(resumed::check(scene))),
+        ("dead-rows", Box::pin(dead_rows::check(scene))),
+        ("old-transactions", Box::pin(old_transactions::check(scene))),
         ("realtime", Box::pin(realtime::check(scene))),
         ("schedule", Box::pin(schedule::check(scene))),
         ("schema", Box::pin(schema::check(scene))),
@@ -129,7 +128,7 @@ impl<'a> Scene<'a> {
 
     /// The JSON value that a query returns.
     async fn ask<T: DeserializeOwned>(&self, sql: &str) -> Result<T, Failure> {
-        read_only(self.database, sql, "can't look").await
+        read_only(self.database, sql, "can't check").await
     }
 
     /// Counts sessions. No finding where they can't be read, which the check [`table`] reports.

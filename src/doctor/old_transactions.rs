@@ -28,12 +28,12 @@ fn judge(oldest: Option<&Transaction>) -> Finding {
     let state = transaction.state.as_deref().unwrap_or("unknown");
     warning(
         format!(
-            "process {} is in one for {} min ({state})",
+            "process {} has had a transaction open for {} min ({state})",
             transaction.pid,
             seconds / 60
         ),
         format!(
-            "it holds vacuum back; end it with: select pg_terminate_backend({})",
+            "it keeps vacuum from removing dead rows; end it with: select pg_terminate_backend({})",
             transaction.pid
         ),
     )
@@ -54,7 +54,10 @@ mod tests {
         assert_eq!(judge(Some(&of(None))), ok("none"));
         assert_eq!(judge(Some(&of(Some(900)))), ok("none"));
         let finding = judge(Some(&of(Some(1_000))));
-        assert_eq!(finding.message, "process 42 is in one for 16 min (idle in transaction)");
+        assert_eq!(
+            finding.message,
+            "process 42 has had a transaction open for 16 min (idle in transaction)"
+        );
         assert!(finding.hint.unwrap().contains("pg_terminate_backend(42)"));
     }
 }

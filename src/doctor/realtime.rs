@@ -14,10 +14,10 @@ fn judge(publications: &[String]) -> Finding {
     }
     warning(
         format!(
-            "the table is in {}: a sweep or cleanup streams an event for each row",
+            "the table is in {}: end-inactive and cleanup stream an event for each row",
             publications.join(", ")
         ),
-        "take it out unless clients listen to it",
+        "remove it from the publication unless clients listen to it",
     )
 }
 

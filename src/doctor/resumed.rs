@@ -1,4 +1,4 @@
-//! Sessions whose client went on after maintenance had ended them.
+//! Sessions that resumed after they ended.
 
 use super::{Finding, Scene, counted};
 use crate::failure::Failure;
@@ -10,8 +10,8 @@ pub(super) async fn check(scene: &Scene<'_>) -> Result<Option<Finding>, Failure>
 fn judge(number: u64) -> Finding {
     counted(
         number,
-        "sessions with a heartbeat after they were ended",
-        "let clients set status to active and ended_at to null when they come back; a larger --minutes ends fewer of them",
+        "sessions with a heartbeat after ended_at",
+        "let clients set status to active and ended_at to null when they resume; a larger --minutes ends fewer of them",
     )
 }
 
@@ -22,10 +22,7 @@ mod tests {
     #[test]
     fn resumed_sessions_are_counted() {
         assert_eq!(judge(0).message, "none");
-        assert_eq!(judge(1).message, "1 session with a heartbeat after they were ended");
-        assert_eq!(
-            judge(1_234).message,
-            "1,234 sessions with a heartbeat after they were ended"
-        );
+        assert_eq!(judge(1).message, "1 session with a heartbeat after ended_at");
+        assert_eq!(judge(1_234).message, "1,234 sessions with a heartbeat after ended_at");
     }
 }

@@ -16,7 +16,7 @@ struct Job {
 
 pub(super) async fn check(scene: &Scene<'_>) -> Result<Option<Finding>, Failure> {
     Ok(Some(match &scene.objects.pg_cron {
-        None => ok("pg_cron is not installed; cron elsewhere can call sessctl"),
+        None => ok("pg_cron is not installed; any cron can run sessctl"),
         Some(pg_cron) if !pg_cron.has_readable_jobs => {
             ok(format!("pg_cron {}; this role can't see its jobs", pg_cron.version))
         }
@@ -30,7 +30,7 @@ pub(super) async fn check(scene: &Scene<'_>) -> Result<Option<Finding>, Failure>
 fn judge(version: &str, jobs: &[Job]) -> Finding {
     if jobs.is_empty() {
         return ok(format!(
-            "pg_cron {version}, no job of sessctl's; sessctl schedule install makes them"
+            "pg_cron {version}, no sessctl jobs; run sessctl schedule install to create them"
         ));
     }
     if let Some(job) = jobs.iter().find(|job| job.failed_lately > 0) {

@@ -8,11 +8,11 @@ pub(super) async fn check(scene: &Scene<'_>) -> Result<Option<Finding>, Failure>
     Ok(Some(judge(verify::is_in_step(scene.database).await?)))
 }
 
-fn judge(is_in_step: bool) -> Finding {
-    if is_in_step {
-        ok("in step with this sessctl")
+fn judge(is_up_to_date: bool) -> Finding {
+    if is_up_to_date {
+        ok("up to date")
     } else {
-        problem("not in step with this sessctl", "run sessctl verify")
+        problem("differs from the schema of this sessctl", "run sessctl verify")
     }
 }
 

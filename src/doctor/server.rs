@@ -21,12 +21,12 @@ fn judge(facts: &Facts) -> Finding {
     let version = format!("PostgreSQL {}", facts.version.split(' ').next().unwrap_or_default());
     if facts.version_num < 150_000 {
         problem(
-            format!("{version}; 15 or newer is needed"),
+            format!("{version}; 15 or newer is required"),
             "upgrade the project's database",
         )
     } else if facts.read_only {
         problem(
-            format!("{version}, takes no writes"),
+            format!("{version}; it is read-only"),
             "use the primary, or free disk space and end the read-only mode",
         )
     } else {

@@ -9,14 +9,17 @@ pub(super) async fn check(scene: &Scene<'_>) -> Result<Option<Finding>, Failure>
 
 fn judge(table: Option<&Table>) -> Option<Finding> {
     match table {
-        None => Some(problem("there is no table public.user_sessions", "run sessctl migrate")),
+        None => Some(problem(
+            "table public.user_sessions does not exist",
+            "run sessctl migrate",
+        )),
         Some(table) if !table.is_readable => Some(warning(
-            "can't be read by this role",
+            "this role may not read public.user_sessions",
             "use postgres, or grant select on public.user_sessions",
         )),
         Some(table) if !table.has_columns => Some(problem(
-            "not looked at: the table lacks columns that sessions have",
-            "run sessctl migrate --dry-run: it says whether the table can be brought to the schema",
+            "the table lacks columns of the schema",
+            "run sessctl migrate --dry-run: it says whether the table can be migrated",
         )),
         Some(_) => None,
     }

@@ -39,13 +39,13 @@ fn judge(facts: &Facts, wish: &Wish) -> Finding {
     };
     let local = wish.host.starts_with('/') || wish.mode <= SslMode::Prefer;
     match (encrypted, wish.verifies) {
-        (true, true) => ok(format!("{version}, the certificate verified ({})", wish.mode)),
+        (true, true) => ok(format!("{version}, certificate verified ({})", wish.mode)),
         (true, false) => warning(
-            format!("{version}, the certificate not verified ({})", wish.mode),
+            format!("{version}, certificate not verified ({})", wish.mode),
             "download the CA in the dashboard (Database Settings, SSL Configuration), then sslmode=verify-full and sslrootcert=PATH",
         ),
-        (false, _) if local => ok("none; the connection is local or asked for without"),
-        (false, _) => warning("none", "sslmode=require or better"),
+        (false, _) if local => ok("none; the connection is local, or sslmode allows it"),
+        (false, _) => warning("none", "use sslmode=require or stronger"),
     }
 }
 
