@@ -1,9 +1,8 @@
 //! Active sessions whose clients write heartbeats by a clock that is late.
 
-use super::{Finding, Scene, counted};
-use crate::failure::Failure;
+use super::{Answer, Finding, Scene, counted};
 
-pub(super) async fn check(scene: &Scene<'_>) -> Result<Option<Finding>, Failure> {
+pub(super) async fn check(scene: &Scene<'_>) -> Answer {
     scene.count(include_str!("client_clocks.sql"), judge).await
 }
 

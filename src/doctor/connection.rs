@@ -1,10 +1,9 @@
 //! Which way the connection takes: the Supabase poolers have their own limits.
 
-use super::{Finding, Scene, ok};
+use super::{Answer, Finding, Scene, ok};
 use crate::config::SupabaseHost;
-use crate::failure::Failure;
 
-pub(super) async fn check(scene: &Scene<'_>) -> Result<Option<Finding>, Failure> {
+pub(super) async fn check(scene: &Scene<'_>) -> Answer {
     let (host, port) = scene.database.target().address();
     Ok(Some(judge(&host, port)))
 }

@@ -2,8 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Finding, Scene, ok, warning};
-use crate::failure::Failure;
+use super::{Answer, Finding, Scene, ok, warning};
 use crate::output::count;
 
 #[derive(Deserialize)]
@@ -12,7 +11,7 @@ struct Facts {
     live: u64,
 }
 
-pub(super) async fn check(scene: &Scene<'_>) -> Result<Option<Finding>, Failure> {
+pub(super) async fn check(scene: &Scene<'_>) -> Answer {
     Ok(Some(judge(&scene.ask(include_str!("dead_rows.sql")).await?)))
 }
 

@@ -3,8 +3,7 @@
 
 use serde::Deserialize;
 
-use super::{Finding, Scene, ok, warning};
-use crate::failure::Failure;
+use super::{Answer, Finding, Scene, ok, warning};
 
 #[derive(Deserialize)]
 struct Facts {
@@ -19,7 +18,7 @@ struct Right {
     privilege: String,
 }
 
-pub(super) async fn check(scene: &Scene<'_>) -> Result<Option<Finding>, Failure> {
+pub(super) async fn check(scene: &Scene<'_>) -> Answer {
     let facts = scene.ask(include_str!("grants.sql")).await?;
     Ok(Some(judge(&facts, scene.objects.has_views)))
 }

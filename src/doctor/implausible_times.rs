@@ -1,9 +1,8 @@
 //! Sessions with times that are infinite, before 2000 or in the future.
 
-use super::{Finding, Scene, counted};
-use crate::failure::Failure;
+use super::{Answer, Finding, Scene, counted};
 
-pub(super) async fn check(scene: &Scene<'_>) -> Result<Option<Finding>, Failure> {
+pub(super) async fn check(scene: &Scene<'_>) -> Answer {
     scene.count(include_str!("implausible_times.sql"), judge).await
 }
 

@@ -1,9 +1,8 @@
 //! Active sessions that were not seen for longer than the default of end-inactive.
 
-use super::{Finding, Scene, counted};
-use crate::failure::Failure;
+use super::{Answer, Finding, Scene, counted};
 
-pub(super) async fn check(scene: &Scene<'_>) -> Result<Option<Finding>, Failure> {
+pub(super) async fn check(scene: &Scene<'_>) -> Answer {
     scene.count_in_views(include_str!("inactive.sql"), judge).await
 }
 

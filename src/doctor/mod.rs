@@ -52,8 +52,15 @@ pub(crate) enum Level {
     Problem,
 }
 
-/// A check at work: no finding where there is nothing to judge, a failure where it could not look.
-type Check<'a> = Pin<Box<dyn Future<Output = Result<Option<Finding>, Failure>> + 'a>>;
+/// What a check returns: no finding where there is nothing to judge, a failure where it could not look.
+type Answer = Result<Option<Finding>, Failure>;
+
+/// A check under its name.
+type Listed<'a> = (&'static str, Pin<Box<dyn Future<Output = Answer> + 'a>>);
+
+fn listed<'a>(name: &'static str, check: impl Future<Output = Answer> + 'a) -> Listed<'a> {
+    (name, Box::pin(check))
+}
 
 /// Runs all checks, in the order of their lines. A check that fails is a warning in its own line.
 ///
@@ -61,24 +68,24 @@ type Check<'a> = Pin<Box<dyn Future<Output = Result<Option<Finding>, Failure>> +
 /// The first query failed, or the connection ended.
 pub(crate) async fn examine(database: &Database) -> Result<Vec<Line>, Failure> {
     let scene = &Scene::read(database).await?;
-    let checks: [(&'static str, Check<'_>); 17] = [
-        ("connection", Box::pin(connection::check(scene))),
-        ("tls", Box::pin(tls::check(scene))),
-        ("server", Box::pin(server::check(scene))),
-        ("clock", Box::pin(clock::check(scene))),
-        ("role", Box::pin(role::check(scene))),
-        ("grants", Box::pin(grants::check(scene))),
-        ("table", Box::pin(table::check(scene))),
-        ("inactive", Box::pin(inactive::check(scene))),
-        ("past-retention", Box::pin(past_retention::check(scene))),
-        ("implausible-times", Box::pin(implausible_times::check(scene))),
-        ("client-clocks", Box::pin(client_clocks::check(scene))),
-        ("resumed", Box::pin(resumed::check(scene))),
-        ("dead-rows", Box::pin(dead_rows::check(scene))),
-        ("old-transactions", Box::pin(old_transactions::check(scene))),
-        ("realtime", Box::pin(realtime::check(scene))),
-        ("schedule", Box::pin(schedule::check(scene))),
-        ("schema", Box::pin(schema::check(scene))),
+    let checks = [
+        listed("connection", connection::check(scene)),
+        listed("tls", tls::check(scene)),
+        listed("server", server::check(scene)),
+        listed("clock", clock::check(scene)),
+        listed("role", role::check(scene)),
+        listed("grants", grants::check(scene)),
+        listed("table", table::check(scene)),
+        listed("inactive", inactive::check(scene)),
+        listed("past-retention", past_retention::check(scene)),
+        listed("implausible-times", implausible_times::check(scene)),
+        listed("client-clocks", client_clocks::check(scene)),
+        listed("resumed", resumed::check(scene)),
+        listed("dead-rows", dead_rows::check(scene)),
+        listed("old-transactions", old_transactions::check(scene)),
+        listed("realtime", realtime::check(scene)),
+        listed("schedule", schedule::check(scene)),
+        listed("schema", schema::check(scene)),
     ];
     let mut lines = Vec::new();
     for (check, running) in checks {
@@ -132,7 +139,7 @@ impl<'a> Scene<'a> {
     }
 
     /// Counts sessions. No finding where they can't be read, which the check [`table`] reports.
-    async fn count(&self, sql: &str, judge: fn(u64) -> Finding) -> Result<Option<Finding>, Failure> {
+    async fn count(&self, sql: &str, judge: fn(u64) -> Finding) -> Answer {
         match &self.objects.table {
             Some(table) if table.is_readable && table.has_columns => Ok(Some(judge(self.ask(sql).await?))),
             _ => Ok(None),
@@ -140,7 +147,7 @@ impl<'a> Scene<'a> {
     }
 
     /// [`Self::count`] of rows of the schema's views: without them the rules are not there to count by.
-    async fn count_in_views(&self, sql: &str, judge: fn(u64) -> Finding) -> Result<Option<Finding>, Failure> {
+    async fn count_in_views(&self, sql: &str, judge: fn(u64) -> Finding) -> Answer {
         match &self.objects.table {
             Some(_) if !self.objects.has_views => Ok(Some(not_migrated())),
             _ => self.count(sql, judge).await,

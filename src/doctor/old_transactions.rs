@@ -2,8 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Finding, Scene, ok, warning};
-use crate::failure::Failure;
+use super::{Answer, Finding, Scene, ok, warning};
 
 /// A transaction older than this is a warning, in seconds.
 const OLD: i64 = 15 * 60;
@@ -15,7 +14,7 @@ struct Transaction {
     state: Option<String>,
 }
 
-pub(super) async fn check(scene: &Scene<'_>) -> Result<Option<Finding>, Failure> {
+pub(super) async fn check(scene: &Scene<'_>) -> Answer {
     let oldest: Option<Transaction> = scene.ask(include_str!("old_transactions.sql")).await?;
     Ok(Some(judge(oldest.as_ref())))
 }

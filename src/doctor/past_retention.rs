@@ -1,9 +1,8 @@
 //! Sessions that ended longer ago than the default of cleanup.
 
-use super::{Finding, Scene, counted};
-use crate::failure::Failure;
+use super::{Answer, Finding, Scene, counted};
 
-pub(super) async fn check(scene: &Scene<'_>) -> Result<Option<Finding>, Failure> {
+pub(super) async fn check(scene: &Scene<'_>) -> Answer {
     scene.count_in_views(include_str!("past_retention.sql"), judge).await
 }
 

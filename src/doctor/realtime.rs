@@ -1,9 +1,8 @@
 //! Whether each change of a session is streamed to the clients that listen.
 
-use super::{Finding, Scene, ok, warning};
-use crate::failure::Failure;
+use super::{Answer, Finding, Scene, ok, warning};
 
-pub(super) async fn check(scene: &Scene<'_>) -> Result<Option<Finding>, Failure> {
+pub(super) async fn check(scene: &Scene<'_>) -> Answer {
     let publications: Vec<String> = scene.ask(include_str!("realtime.sql")).await?;
     Ok(Some(judge(&publications)))
 }

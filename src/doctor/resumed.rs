@@ -1,9 +1,8 @@
 //! Sessions that resumed after they ended.
 
-use super::{Finding, Scene, counted};
-use crate::failure::Failure;
+use super::{Answer, Finding, Scene, counted};
 
-pub(super) async fn check(scene: &Scene<'_>) -> Result<Option<Finding>, Failure> {
+pub(super) async fn check(scene: &Scene<'_>) -> Answer {
     scene.count(include_str!("resumed.sql"), judge).await
 }
 

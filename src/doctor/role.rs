@@ -2,8 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Finding, Scene, ok, problem, warning};
-use crate::failure::Failure;
+use super::{Answer, Finding, Scene, ok, problem, warning};
 
 #[derive(Default, Deserialize)]
 struct Facts {
@@ -33,7 +32,7 @@ impl Facts {
     }
 }
 
-pub(super) async fn check(scene: &Scene<'_>) -> Result<Option<Finding>, Failure> {
+pub(super) async fn check(scene: &Scene<'_>) -> Answer {
     Ok(Some(judge(&scene.ask(include_str!("role.sql")).await?)))
 }
 

@@ -2,8 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Finding, Scene, ok, problem, warning};
-use crate::failure::Failure;
+use super::{Answer, Finding, Scene, ok, problem, warning};
 
 #[derive(Default, Deserialize)]
 struct Job {
@@ -14,7 +13,7 @@ struct Job {
     last_error: Option<String>,
 }
 
-pub(super) async fn check(scene: &Scene<'_>) -> Result<Option<Finding>, Failure> {
+pub(super) async fn check(scene: &Scene<'_>) -> Answer {
     Ok(Some(match &scene.objects.pg_cron {
         None => ok("pg_cron is not installed; any cron can run sessctl"),
         Some(pg_cron) if !pg_cron.has_readable_jobs => {

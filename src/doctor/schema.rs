@@ -1,10 +1,9 @@
 //! Whether the schema is what the migrations make: verify's verdict, in a word.
 
-use super::{Finding, Scene, ok, problem};
+use super::{Answer, Finding, Scene, ok, problem};
 use crate::commands::verify;
-use crate::failure::Failure;
 
-pub(super) async fn check(scene: &Scene<'_>) -> Result<Option<Finding>, Failure> {
+pub(super) async fn check(scene: &Scene<'_>) -> Answer {
     Ok(Some(judge(verify::is_in_step(scene.database).await?)))
 }
 

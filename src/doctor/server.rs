@@ -2,8 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Finding, Scene, ok, problem};
-use crate::failure::Failure;
+use super::{Answer, Finding, Scene, ok, problem};
 
 #[derive(Deserialize)]
 struct Facts {
@@ -12,7 +11,7 @@ struct Facts {
     read_only: bool,
 }
 
-pub(super) async fn check(scene: &Scene<'_>) -> Result<Option<Finding>, Failure> {
+pub(super) async fn check(scene: &Scene<'_>) -> Answer {
     Ok(Some(judge(&scene.ask(include_str!("server.sql")).await?)))
 }
 

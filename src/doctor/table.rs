@@ -1,9 +1,8 @@
 //! Whether the sessions can be read at all. Where they can, the checks that count them say the rest.
 
-use super::{Finding, Scene, Table, problem, warning};
-use crate::failure::Failure;
+use super::{Answer, Finding, Scene, Table, problem, warning};
 
-pub(super) async fn check(scene: &Scene<'_>) -> Result<Option<Finding>, Failure> {
+pub(super) async fn check(scene: &Scene<'_>) -> Answer {
     Ok(judge(scene.objects.table.as_ref()))
 }
 

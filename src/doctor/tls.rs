@@ -2,9 +2,8 @@
 
 use serde::Deserialize;
 
-use super::{Finding, Scene, ok, warning};
+use super::{Answer, Finding, Scene, ok, warning};
 use crate::config::{SslMode, SupabaseHost};
-use crate::failure::Failure;
 
 #[derive(Default, Deserialize)]
 struct Facts {
@@ -19,7 +18,7 @@ struct Wish {
     verifies: bool,
 }
 
-pub(super) async fn check(scene: &Scene<'_>) -> Result<Option<Finding>, Failure> {
+pub(super) async fn check(scene: &Scene<'_>) -> Answer {
     let target = scene.database.target();
     let (host, _) = target.address();
     let wish = Wish {
