@@ -1,4 +1,4 @@
-//! `sessctl status`: which migrations a database has.
+//! `sessctl status`: which migrations a database has, and when each job last ran.
 
 use std::io;
 
@@ -8,10 +8,11 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::Context;
+use crate::maintenance::{self, JobState, RunState};
 use crate::migrations::{self, History};
-use crate::output::{Page, Report, Rows, Style, one_line};
+use crate::output::{Page, Report, Rows, Style, count, one_line};
 
-/// Show each migration: applied when, pending, or changed since
+/// Show each migration, and the last run of each job
 #[derive(ClapArgs, Debug)]
 pub struct Args {}
 
@@ -19,8 +20,9 @@ impl Args {
     pub async fn run(&self, context: &Context<'_>) -> Result<Box<dyn Report>> {
         let database = context.connect("status").await?;
         let history = History::read(&database).await?;
+        let jobs = maintenance::jobs(&database).await?;
         database.close().await;
-        Ok(Box::new(Status::of(&history)))
+        Ok(Box::new(Status::of(&history, jobs)))
     }
 }
 
@@ -49,10 +51,12 @@ struct Status {
     /// A newer sessctl has been here.
     newer: bool,
     migrations: Vec<Line>,
+    /// Absent where the record can't be read.
+    jobs: Option<Vec<JobState>>,
 }
 
 impl Status {
-    fn of(history: &History) -> Self {
+    fn of(history: &History, jobs: Option<Vec<JobState>>) -> Self {
         let applied = history.applied();
         let mut lines: Vec<Line> = migrations::all()
             .iter()
@@ -82,6 +86,7 @@ impl Status {
             version: history.version(),
             newer: lines.iter().any(|line| line.state == State::Unknown),
             migrations: lines,
+            jobs,
         }
     }
 }
@@ -93,6 +98,29 @@ fn words(state: State) -> (&'static str, Style) {
         State::Changed => ("changed since it was applied", Style::Bad),
         State::Unknown => ("applied by a newer sessctl", Style::Bad),
     }
+}
+
+/// The cells of a job's row.
+fn job_cells(out: &Page<'_>, job: &JobState) -> Vec<String> {
+    let started = |run: &RunState| run.started_at.format("%F %T").to_string();
+    let by = |run: &RunState| one_line(&format!("{} ({})", run.source, run.role));
+    let mut cells = vec![one_line(&job.job)];
+    match &job.last_run {
+        Some(run) => {
+            let style = match run.outcome.as_str() {
+                "done" => Style::Good,
+                "failed" | "lost" => Style::Bad,
+                _ => Style::Warning,
+            };
+            cells.extend([started(run), by(run), out.paint(style, &run.outcome), count(run.rows)]);
+        }
+        None => cells.extend(["never", "", "", ""].map(String::from)),
+    }
+    match &job.last_success {
+        Some(run) => cells.extend([started(run), by(run), count(run.rows)]),
+        None => cells.push("never".into()),
+    }
+    cells
 }
 
 impl Report for Status {
@@ -122,7 +150,17 @@ impl Report for Status {
                 self.version
             ),
         };
-        out.line(&line)
+        out.line(&line)?;
+        match &self.jobs {
+            Some(jobs) => {
+                out.line("")?;
+                let rows = jobs.iter().map(|job| job_cells(out, job)).collect();
+                let last = ["job", "last run (UTC)", "by", "outcome", "sessions"];
+                out.grid(&[&last[..], &["last success (UTC)", "by", "sessions"]].concat(), rows)
+            }
+            None if self.version > 0 => out.line("the record of runs can't be read by this role"),
+            None => Ok(()),
+        }
     }
 
     fn csv(&self) -> Option<Rows> {

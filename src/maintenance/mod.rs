@@ -5,6 +5,7 @@
 //! connection.
 
 mod fault;
+mod jobs;
 mod outcome;
 mod record;
 mod run;
@@ -15,6 +16,7 @@ use std::ops::RangeInclusive;
 use std::pin::Pin;
 use std::time::Duration;
 
+pub(crate) use jobs::{JobState, RunState, jobs};
 pub use outcome::Outcome;
 pub use run::run;
 

@@ -1,0 +1,55 @@
+//! What the record says of each job: its last run, and its last success.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::database::Database;
+use crate::failure::Failure;
+
+/// One job. Its serialized form is part of the JSON contract of `status`.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct JobState {
+    pub(crate) job: String,
+    /// Minutes or days of the last run.
+    pub(crate) threshold: Option<i32>,
+    pub(crate) last_run: Option<RunState>,
+    pub(crate) last_success: Option<RunState>,
+}
+
+/// One run.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct RunState {
+    /// What started it: cli, pg_cron, api or sql.
+    pub(crate) source: String,
+    /// The role that ran it.
+    pub(crate) role: String,
+    pub(crate) started_at: DateTime<Utc>,
+    /// Absent while it runs.
+    pub(crate) finished_at: Option<DateTime<Utc>>,
+    /// done, skipped, interrupted, incomplete, failed, lost, or running.
+    pub(crate) outcome: String,
+    pub(crate) rows: u64,
+    /// Where they were counted.
+    pub(crate) left: Option<u64>,
+    pub(crate) message: Option<String>,
+}
+
+/// The jobs; absent where the database is not migrated, or this role can't read the record.
+///
+/// # Errors
+/// The server's or the connection's.
+pub(crate) async fn jobs(database: &Database) -> Result<Option<Vec<JobState>>, Failure> {
+    let read = async {
+        if !database
+            .transact::<bool>("", include_str!("record/readable.sql"))
+            .await?
+        {
+            return Ok(None);
+        }
+        database.transact("", include_str!("record/jobs.sql")).await.map(Some)
+    };
+    match read.await {
+        Ok(jobs) => Ok(jobs),
+        Err(error) => Err(database.explain(error, "can't read the record of runs").await),
+    }
+}
