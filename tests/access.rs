@@ -3,7 +3,7 @@
 use postgres::Client;
 use postgres::error::SqlState;
 
-use crate::common::{BOTH_GENERATIONS, Db};
+use crate::common::{BOTH_GENERATIONS, Db, number};
 
 const ALICE: &str = "00000000-0000-4000-8000-00000000000a";
 const BOB: &str = "00000000-0000-4000-8000-00000000000b";
@@ -28,10 +28,6 @@ fn denied(client: &mut Client, sql: &str) {
         Some(&SqlState::INSUFFICIENT_PRIVILEGE),
         "{sql}: {error:?}"
     );
-}
-
-fn number(client: &mut Client, sql: &str) -> i64 {
-    client.query_one(sql, &[]).unwrap().get(0)
 }
 
 #[test]
@@ -247,8 +243,7 @@ const TRAPS: &str = "
 
 #[test]
 fn functions_and_operators_planted_in_public_are_never_run() {
-    let db = Db::fresh(BOTH_GENERATIONS[0]);
-    db.client().batch_execute(crate::common::ORIGINAL_SCRIPT).unwrap();
+    let db = Db::pasted(BOTH_GENERATIONS[0]);
     db.admin().batch_execute(TRAPS).unwrap();
     for arguments in [
         &["status"][..],
@@ -272,8 +267,7 @@ fn functions_and_operators_planted_in_public_are_never_run() {
 
 #[test]
 fn a_trigger_whose_function_is_somebody_elses_stops_the_migration() {
-    let db = Db::fresh(BOTH_GENERATIONS[1]);
-    db.client().batch_execute(crate::common::ORIGINAL_SCRIPT).unwrap();
+    let db = Db::pasted(BOTH_GENERATIONS[1]);
     let mut attacker = db.api("authenticated", Some(ALICE));
     attacker
         .batch_execute(

@@ -21,12 +21,6 @@ fn statements() -> Vec<String> {
     statements
 }
 
-fn pasted(grants: Grants) -> Db {
-    let db = Db::fresh(grants);
-    db.client().batch_execute(ORIGINAL_SCRIPT).unwrap();
-    db
-}
-
 #[track_caller]
 fn migrates_in_step(db: &Db) {
     db.sessctl(&["migrate"]).ok();
@@ -36,7 +30,7 @@ fn migrates_in_step(db: &Db) {
 #[test]
 fn the_pasted_script_is_adopted_on_both_generations() {
     for grants in BOTH_GENERATIONS {
-        migrates_in_step(&pasted(grants));
+        migrates_in_step(&Db::pasted(grants));
     }
 }
 
@@ -57,7 +51,7 @@ fn the_script_stopped_after_any_statement_is_adopted() {
 
 #[test]
 fn the_script_run_twice_up_to_its_first_error_each_time_is_adopted() {
-    let db = pasted(Grants::Open);
+    let db = Db::pasted(Grants::Open);
     assert!(db.client().batch_execute(ORIGINAL_SCRIPT).is_err());
     let mut client = db.client();
     for statement in statements() {
@@ -69,7 +63,7 @@ fn the_script_run_twice_up_to_its_first_error_each_time_is_adopted() {
 
 #[test]
 fn a_hundred_thousand_rows_with_poison_and_nulls_among_them_are_all_kept() {
-    let db = pasted(Grants::Open);
+    let db = Db::pasted(Grants::Open);
     let mut client = db.client();
     client
         .batch_execute(
@@ -93,7 +87,7 @@ fn a_hundred_thousand_rows_with_poison_and_nulls_among_them_are_all_kept() {
 
 #[test]
 fn everything_that_is_taken_away_is_listed_before() {
-    let db = pasted(Grants::Open);
+    let db = Db::pasted(Grants::Open);
     let plan = db.sessctl(&["migrate", "--dry-run", "--format", "json"]).ok().json();
     let takes_away: Vec<&str> = plan["takes_away"]
         .as_array()
@@ -120,7 +114,7 @@ fn everything_that_is_taken_away_is_listed_before() {
 
 #[test]
 fn columns_indexes_views_constraints_and_policies_of_the_users_own_stay() {
-    let db = pasted(Grants::Closed);
+    let db = Db::pasted(Grants::Closed);
     let mut client = db.client();
     client
         .batch_execute(
@@ -179,7 +173,7 @@ fn columns_indexes_views_constraints_and_policies_of_the_users_own_stay() {
 
 #[test]
 fn functions_that_the_user_mended_are_replaced_and_ones_with_other_arguments_are_kept_and_shown() {
-    let db = pasted(Grants::Open);
+    let db = Db::pasted(Grants::Open);
     let mut client = db.client();
     client
         .batch_execute(
@@ -213,7 +207,7 @@ fn functions_that_the_user_mended_are_replaced_and_ones_with_other_arguments_are
 
 #[test]
 fn an_object_that_must_be_made_anew_and_has_dependents_blocks_with_their_names() {
-    let db = pasted(Grants::Open);
+    let db = Db::pasted(Grants::Open);
     let mut client = db.client();
     client
         .batch_execute(
@@ -235,7 +229,7 @@ fn an_object_that_must_be_made_anew_and_has_dependents_blocks_with_their_names()
 
 #[test]
 fn a_summary_view_of_other_columns_is_made_anew_and_its_dependents_block() {
-    let db = pasted(Grants::Open);
+    let db = Db::pasted(Grants::Open);
     let mut client = db.client();
     client
         .batch_execute(
@@ -265,7 +259,7 @@ fn a_summary_view_of_other_columns_is_made_anew_and_its_dependents_block() {
 
 #[test]
 fn rights_that_go_with_a_function_that_must_be_made_anew_are_listed() {
-    let db = pasted(Grants::Closed);
+    let db = Db::pasted(Grants::Closed);
     let role = format!("cron_{}", db.name);
     db.admin().batch_execute(&format!("create role {role}")).unwrap();
     let line = format!("right execute on function public.end_inactive_sessions(integer) from {role}");
@@ -319,7 +313,7 @@ fn a_table_that_lacks_columns_checks_keys_and_indexes_gets_them() {
 
 #[test]
 fn rows_that_do_not_fit_the_schema_block_and_nothing_is_changed() {
-    let db = pasted(Grants::Open);
+    let db = Db::pasted(Grants::Open);
     let mut client = db.client();
     client
         .batch_execute(
@@ -342,7 +336,7 @@ fn rows_that_do_not_fit_the_schema_block_and_nothing_is_changed() {
 
 #[test]
 fn an_index_of_our_name_over_other_columns_is_built_anew() {
-    let db = pasted(Grants::Open);
+    let db = Db::pasted(Grants::Open);
     let mut client = db.client();
     client
         .batch_execute(
@@ -367,7 +361,7 @@ fn a_lost_history_is_written_anew_by_migrating_again() {
 
 #[test]
 fn names_of_our_indexes_that_something_else_has_are_told_and_left_alone() {
-    let db = pasted(Grants::Closed);
+    let db = Db::pasted(Grants::Closed);
     let mut client = db.client();
     client
         .batch_execute(

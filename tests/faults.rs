@@ -1,12 +1,11 @@
 //! What goes wrong in the middle of a run: the count is always what the table says, and nothing is done twice.
 
-use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use postgres::{Client, NoTls};
 use serde_json::Value;
@@ -14,7 +13,8 @@ use sessctl::sandbox::{Grants, Options, Sandbox};
 
 use crate::common::fake_server::{FakeServer, Manner, POOLER_REFUSALS};
 use crate::common::proxy::Proxy;
-use crate::common::{Db, Run, block_on, sessctl};
+use crate::common::running::{Running, signal, wait_for, wait_until};
+use crate::common::{Db, Run, block_on, number, sessctl, sessctl_on};
 
 /// Sessions of [`seed`] that a sweep ends, and as many that a cleanup deletes.
 const DUE: i64 = 3_000;
@@ -57,42 +57,8 @@ fn seeded() -> Db {
     db
 }
 
-fn number(client: &mut Client, sql: &str) -> i64 {
-    client.query_one(sql, &[]).unwrap().get(0)
-}
-
 fn through(proxy: &Proxy, db: &Db, arguments: &[&str]) -> Command {
-    let mut command = sessctl();
-    command.env("DATABASE_URL", proxy.url(&db.name)).args(arguments);
-    command
-}
-
-fn start(mut command: Command) -> Child {
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
-}
-
-fn end(child: Child) -> Run {
-    let out = child.wait_with_output().unwrap();
-    Run {
-        code: out.status.code().unwrap_or(-1),
-        stdout: String::from_utf8(out.stdout).unwrap(),
-        stderr: String::from_utf8(out.stderr).unwrap(),
-    }
-}
-
-fn send(signal: &str, pid: u32) {
-    assert!(
-        Command::new("kill")
-            .args([signal, &pid.to_string()])
-            .status()
-            .unwrap()
-            .success()
-    );
+    sessctl_on(proxy.url(&db.name), arguments)
 }
 
 #[track_caller]
@@ -131,31 +97,29 @@ fn slow_down(db: &Db, seconds_a_row: f64) {
     db.admin().batch_execute(&sql).unwrap();
 }
 
+/// Both commands, each on a connection with one cut: every session is done once and counted once.
+fn one_cut_costs_nothing(cut: impl Fn(&Proxy)) {
+    for (arguments, key, done) in BOTH_COMMANDS {
+        let (db, proxy) = (seeded(), Proxy::to_the_server());
+        cut(&proxy);
+        let run = Run::of(&mut through(&proxy, &db, arguments)).ok();
+        assert_eq!(proxy.cuts_made(), 1);
+        assert_eq!(number(&mut db.admin(), done), DUE);
+        assert_counts(&run, key, DUE);
+    }
+}
+
 #[test]
 fn a_connection_cut_before_a_commit_costs_that_batch_alone_and_the_count_is_right() {
-    for (arguments, key, done) in BOTH_COMMANDS {
-        for nth in [1, 7] {
-            let (db, proxy) = (seeded(), Proxy::to_the_server());
-            proxy.cut_before("commit", nth);
-            let run = Run::of(&mut through(&proxy, &db, arguments)).ok();
-            assert_eq!(proxy.cuts_made(), 1);
-            assert_eq!(number(&mut db.admin(), done), DUE);
-            assert_counts(&run, key, DUE);
-        }
+    for nth in [1, 7] {
+        one_cut_costs_nothing(|proxy| proxy.cut_before("commit", nth));
     }
 }
 
 #[test]
 fn a_commit_whose_answer_was_lost_is_counted_once() {
-    for (arguments, key, done) in BOTH_COMMANDS {
-        for nth in [1, 7] {
-            let (db, proxy) = (seeded(), Proxy::to_the_server());
-            proxy.cut_after("commit", nth);
-            let run = Run::of(&mut through(&proxy, &db, arguments)).ok();
-            assert_eq!(proxy.cuts_made(), 1);
-            assert_eq!(number(&mut db.admin(), done), DUE);
-            assert_counts(&run, key, DUE);
-        }
+    for nth in [1, 7] {
+        one_cut_costs_nothing(|proxy| proxy.cut_after("commit", nth));
     }
 }
 
@@ -183,19 +147,8 @@ fn the_last_commit_may_be_in_doubt_too() {
 
 #[test]
 fn a_connection_cut_during_a_batch_is_no_loss() {
-    for (arguments, key, done) in BOTH_COMMANDS {
-        for before in [true, false] {
-            let (db, proxy) = (seeded(), Proxy::to_the_server());
-            match before {
-                true => proxy.cut_before("_step(", 5),
-                false => proxy.cut_after("_step(", 5),
-            }
-            let run = Run::of(&mut through(&proxy, &db, arguments)).ok();
-            assert_eq!(proxy.cuts_made(), 1);
-            assert_eq!(number(&mut db.admin(), done), DUE);
-            assert_counts(&run, key, DUE);
-        }
-    }
+    one_cut_costs_nothing(|proxy| proxy.cut_before("_step(", 5));
+    one_cut_costs_nothing(|proxy| proxy.cut_after("_step(", 5));
 }
 
 #[test]
@@ -267,7 +220,7 @@ fn a_server_that_crashes_takes_no_count_with_it() {
         own.survives(command, |own| {
             let mut victim = own.admin();
             let pid: i32 = victim.query_one("select pg_backend_pid()", &[]).unwrap().get(0);
-            send("-KILL", pid.unsigned_abs());
+            signal("-KILL", pid.unsigned_abs());
         });
     }
 }
@@ -300,14 +253,9 @@ impl OwnServer {
     }
 
     fn admin(&self) -> Client {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        loop {
-            match Client::connect(&self.sandbox.admin("postgres"), NoTls) {
-                Ok(client) => return client,
-                Err(error) => assert!(Instant::now() < deadline, "{error}"),
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
+        wait_for("a server that takes connections", || {
+            Client::connect(&self.sandbox.admin("postgres"), NoTls).ok()
+        })
     }
 
     /// A restart repeats the command line that the server was started with.
@@ -335,17 +283,13 @@ impl OwnServer {
             .unwrap();
         self.admin().batch_execute(SEED).unwrap();
         let proxy = Proxy::start(self.sandbox.port());
-        let mut command = sessctl();
-        command.env("DATABASE_URL", proxy.url("postgres")).args(arguments);
-        let child = start({
-            command.args(["--pause", "10ms", "--max-retries", "20"]);
-            command
-        });
+        let options = ["--pause", "10ms", "--max-retries", "20"];
+        let child = Running::start(sessctl_on(proxy.url("postgres"), &[arguments, &options].concat()));
         proxy.wait_for("commit", 8);
         let before = number(&mut self.admin(), done);
         harm(self);
         assert!(before > 0, "the fault came before the first batch");
-        let run = end(child).ok();
+        let run = child.end().ok();
         assert!(
             run.stderr.contains("lost the connection"),
             "nothing happened in the middle: {}",
@@ -370,8 +314,8 @@ fn two_runs_at_once_do_each_session_once() {
     for (arguments, key, done) in BOTH_COMMANDS {
         let db = seeded();
         slow_down(&db, 0.0001);
-        let children: Vec<Child> = (0..2).map(|_| start(db.command(arguments))).collect();
-        let runs: Vec<Run> = children.into_iter().map(|child| end(child).ok()).collect();
+        let running: Vec<Running> = (0..2).map(|_| Running::start(db.command(arguments))).collect();
+        let runs: Vec<Run> = running.into_iter().map(|run| run.end().ok()).collect();
         let total: i64 = runs.iter().map(|run| run.json()[key].as_i64().unwrap()).sum();
         assert_eq!(total, number(&mut db.admin(), done), "{runs:?}");
         assert_eq!(total, DUE, "{runs:?}");
@@ -399,10 +343,10 @@ fn a_signal_stops_a_run_after_its_batch_and_the_count_is_right() {
         for signal in ["-INT", "-TERM"] {
             let (db, proxy) = (seeded(), Proxy::to_the_server());
             slow_down(&db, 0.0005);
-            let child = start(through(&proxy, &db, arguments));
+            let child = Running::start(through(&proxy, &db, arguments));
             proxy.wait_for("commit", 4);
-            send(signal, child.id());
-            let run = end(child).exits(130);
+            child.signal(signal);
+            let run = child.end().exits(130);
             let table = number(&mut db.admin(), done);
             assert!(table > 0 && table < DUE, "{table} of {DUE}");
             assert_eq!(run.json()["interrupted"], true);
@@ -415,13 +359,11 @@ fn a_signal_stops_a_run_after_its_batch_and_the_count_is_right() {
 fn a_signal_cancels_a_batch_that_takes_over_a_second() {
     let (db, proxy) = (seeded(), Proxy::to_the_server());
     slow_down(&db, 0.2);
-    let child = start(through(&proxy, &db, &SWEEP));
-    proxy.wait_for("_step(", 1);
-    thread::sleep(Duration::from_millis(200));
-    let sent = Instant::now();
-    send("-INT", child.id());
-    let run = end(child).exits(130);
-    assert!(sent.elapsed() < Duration::from_secs(3), "it took {:?}", sent.elapsed());
+    let child = Running::start(through(&proxy, &db, &SWEEP));
+    db.wait_for_process("wait_event = 'PgSleep'");
+    child.signal("-INT");
+    let run = child.end().exits(130);
+    assert!(proxy.errors().contains(&"57014".into()), "nothing was cancelled");
     assert_eq!(run.json()["interrupted"], true);
     assert_counts(&run, "ended", number(&mut db.admin(), BOTH_COMMANDS[0].2));
 }
@@ -430,41 +372,27 @@ fn a_signal_cancels_a_batch_that_takes_over_a_second() {
 fn a_signal_ends_the_wait_for_a_server_that_is_gone() {
     let (db, proxy) = (seeded(), Proxy::to_the_server());
     proxy.cut_before("commit", 5);
-    let child = start({
-        let mut command = through(&proxy, &db, &SWEEP);
-        command.args(["--max-retries", "30"]);
-        command
-    });
+    let child = Running::start(through(&proxy, &db, &[&SWEEP[..], &["--max-retries", "30"]].concat()));
     proxy.wait_for("commit", 1);
     proxy.refuse_new(true);
-    proxy.wait_for("commit", 5);
-    thread::sleep(Duration::from_millis(300));
-    let sent = Instant::now();
-    send("-INT", child.id());
-    let deadline = Instant::now() + Duration::from_secs(5);
-    let mut child = child;
-    while child.try_wait().unwrap().is_none() {
-        if Instant::now() > deadline {
-            child.kill().unwrap();
-            child.wait().unwrap();
-            panic!("the signal was not heard within five seconds");
-        }
-        thread::sleep(Duration::from_millis(10));
-    }
-    end(child).exits(130);
-    assert!(sent.elapsed() < Duration::from_secs(2), "it took {:?}", sent.elapsed());
+    // The pauses double: the one after this lasts for over a second.
+    proxy.wait_for_refusals(5);
+    let tried = proxy.refusals();
+    child.signal("-INT");
+    child.end().exits(130);
+    assert_eq!(proxy.refusals(), tried, "it tried again after the signal");
 }
 
 #[test]
 fn a_signal_and_a_lost_connection_together_count_no_batch_that_was_rolled_back() {
     let (db, proxy) = (seeded(), Proxy::to_the_server());
     slow_down(&db, 0.005);
-    // The signal comes within the third batch, which takes half a second; its commit is then lost.
-    proxy.cut_before("commit", 3);
-    let child = start(through(&proxy, &db, &SWEEP));
+    // The signal comes within the third batch, which takes half a second; its answer is then lost.
+    proxy.cut_after("_step(", 3);
+    let child = Running::start(through(&proxy, &db, &SWEEP));
     proxy.wait_for("_step(", 3);
-    send("-INT", child.id());
-    let run = end(child).exits(130);
+    child.signal("-INT");
+    let run = child.end().exits(130);
     assert_eq!(proxy.cuts_made(), 1);
     let table = number(&mut db.admin(), BOTH_COMMANDS[0].2);
     assert_counts(&run, "ended", table);
@@ -493,7 +421,7 @@ fn a_deadlock_with_users_being_deleted_is_tried_again() {
             &[&late],
         )
         .unwrap();
-    let child = start(through(
+    let child = Running::start(through(
         &proxy,
         &db,
         &[
@@ -511,9 +439,9 @@ fn a_deadlock_with_users_being_deleted_is_tried_again() {
     let sql = "delete from auth.users where id = (select user_id from public.user_sessions where session_id = $1)";
     let deleted = other.execute(sql, &[&early]);
     other.batch_execute("rollback").unwrap();
-    let run = end(child).ok();
+    let run = child.end().ok();
     assert!(deleted.is_ok(), "{deleted:?}");
-    let errors: Vec<String> = proxy.connections().into_iter().flat_map(|c| c.errors).collect();
+    let errors = proxy.errors();
     assert!(errors.contains(&"40P01".into()), "no deadlock came about: {errors:?}");
     assert_counts(&run, "ended", number(&mut db.admin(), BOTH_COMMANDS[0].2));
     assert_counts(&run, "ended", DUE);
@@ -557,22 +485,19 @@ fn a_pause_is_kept_between_two_batches_and_a_signal_ends_it() {
     for (arguments, key, done) in BOTH_COMMANDS {
         let db = seeded();
         let arguments = [arguments[0], "--batch-size", "1000", "--format", "json", "--pause"];
-        let run = db.sessctl(&[&arguments[..], &["250ms"]].concat()).ok();
+        let run = db.sessctl(&[&arguments[..], &["10ms"]].concat()).ok();
         assert_counts(&run, key, DUE);
-        let json = run.json();
-        let (batches, elapsed) = (json["batches"].as_u64().unwrap(), json["elapsed_ms"].as_u64().unwrap());
-        assert!(batches >= 3 && elapsed >= (batches - 1) * 250, "{json}");
+        assert!(run.json()["batches"].as_u64().unwrap() >= 3, "{}", run.stdout);
 
         let db = seeded();
-        let child = start(db.command(&[&arguments[..], &["1h"]].concat()));
+        let child = Running::start(db.command(&[&arguments[..], &["1h"]].concat()));
         let mut admin = db.admin();
-        while number(&mut admin, done) == 0 {
-            thread::sleep(Duration::from_millis(10));
-        }
-        send("-TERM", child.id());
-        let run = end(child).exits(130);
+        wait_until("a batch", || number(&mut admin, done) > 0);
+        child.signal("-TERM");
+        let run = child.end().exits(130);
         assert_counts(&run, key, number(&mut admin, done));
         assert_eq!(run.json()["interrupted"], Value::from(true));
+        assert_eq!(run.json()["batches"], 1, "the pause was not kept");
     }
 }
 
@@ -589,7 +514,7 @@ fn a_batch_that_runs_into_statement_timeout_is_halved() {
             .unwrap();
         let arguments = [arguments[0], "--batch-size", "1000", "--format", "json"];
         let run = Run::of(&mut through(&proxy, &db, &arguments)).ok();
-        let errors: Vec<String> = proxy.connections().into_iter().flat_map(|c| c.errors).collect();
+        let errors = proxy.errors();
         assert!(errors.contains(&"57014".into()), "no timeout came about: {errors:?}");
         assert_eq!(number(&mut db.admin(), done), DUE);
         assert_counts(&run, key, DUE);
@@ -646,16 +571,12 @@ fn a_password_changed_in_the_middle_is_tried_once() {
     let url = proxy
         .url(&db.name)
         .replace("postgres:postgres@", &format!("{role}:before@"));
-    let child = start({
-        let mut command = sessctl();
-        command.env("DATABASE_URL", url).args(SWEEP).args(["--pause", "100ms"]);
-        command
-    });
+    let child = Running::start(sessctl_on(url, &[&SWEEP[..], &["--pause", "100ms"]].concat()));
     proxy.wait_for("commit", 1);
     db.admin()
         .batch_execute(&format!("alter role {role} password 'after'"))
         .unwrap();
-    let run = end(child);
+    let run = child.end();
     db.admin().batch_execute(&format!("drop role {role}")).unwrap();
     let run = run.exits(3);
     assert!(run.stderr.contains("password authentication failed"), "{}", run.stderr);
@@ -684,22 +605,9 @@ fn a_pooler_that_refuses_is_asked_once_and_its_words_are_shown() {
 #[test]
 fn a_server_that_says_nothing_or_hangs_up_is_an_error_in_time() {
     for (manner, parameter) in [(Manner::Silence, "?connect_timeout=1"), (Manner::Close, "")] {
-        let server = FakeServer::start(manner.clone());
-        let begun = Instant::now();
-        let mut child = start({
-            let mut command = sessctl();
-            command.env("DATABASE_URL", server.url() + parameter).arg("summary");
-            command
-        });
-        while child.try_wait().unwrap().is_none() {
-            if begun.elapsed() > Duration::from_secs(5) {
-                child.kill().unwrap();
-                child.wait().unwrap();
-                panic!("{manner:?}: no end after five seconds");
-            }
-            thread::sleep(Duration::from_millis(10));
-        }
-        end(child).exits(3).says(&format!("127.0.0.1:{}", server.port()));
+        let server = FakeServer::start(manner);
+        let child = Running::start(sessctl_on(server.url() + parameter, &["summary"]));
+        child.end().exits(3).says(&format!("127.0.0.1:{}", server.port()));
     }
 }
 
@@ -781,12 +689,10 @@ fn a_table_that_is_rewritten_under_a_sweep_is_swept_to_the_end() {
     db.admin()
         .batch_execute("delete from public.user_sessions where session_id like 'old%'")
         .unwrap();
-    let mut command = through(&proxy, &db, &SWEEP);
-    command.args(["--pause", "100ms"]);
-    let child = start(command);
+    let child = Running::start(through(&proxy, &db, &[&SWEEP[..], &["--pause", "100ms"]].concat()));
     proxy.wait_for("commit", 4);
     db.admin().batch_execute("vacuum full public.user_sessions").unwrap();
-    let run = end(child).ok();
+    let run = child.end().ok();
     assert_counts(&run, "ended", DUE);
 }
 
@@ -833,16 +739,16 @@ fn of_several_lock_holders_the_one_in_the_way_is_named() {
 fn a_lock_that_goes_in_time_costs_nothing_but_time() {
     let db = seeded();
     for (arguments, key, done) in BOTH_COMMANDS {
+        let proxy = Proxy::to_the_server();
         let mut holder = db.client();
         let mut holding = holder.transaction().unwrap();
         holding
             .batch_execute("lock table public.user_sessions in exclusive mode")
             .unwrap();
-        let child = start(db.command(arguments));
-        // Longer than the lock_timeout of one batch.
-        thread::sleep(Duration::from_millis(1500));
+        let child = Running::start(through(&proxy, &db, arguments));
+        proxy.wait_for_error("55P03");
         holding.rollback().unwrap();
-        let run = end(child).ok();
+        let run = child.end().ok();
         assert_eq!(number(&mut db.admin(), done), DUE);
         assert_counts(&run, key, DUE);
     }
@@ -877,34 +783,27 @@ fn a_run_out_of_time_says_how_many_are_left() {
 fn a_signal_stops_a_command_that_connects_or_waits() {
     let silent = FakeServer::start(Manner::Silence);
     for arguments in [&["summary"][..], &["end-inactive"], &["migrate"]] {
-        let mut command = sessctl();
-        command.env("DATABASE_URL", silent.url()).args(arguments);
         let before = silent.connections();
-        let child = start(command);
-        while silent.connections() == before {
-            thread::sleep(Duration::from_millis(5));
-        }
-        send("-TERM", child.id());
-        end(child).exits(130).says("stopped");
+        let child = Running::start(sessctl_on(silent.url(), arguments));
+        wait_until("a connection", || silent.connections() > before);
+        child.signal("-TERM");
+        child.end().exits(130).says("stopped");
     }
-    // Nobody listens there: nearly all of the time passes between two attempts.
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let mut command = sessctl();
-    let url = format!("postgresql://postgres:postgres@127.0.0.1:{port}/postgres");
-    command.env("DATABASE_URL", url).args(["end-inactive", "--wait", "20s"]);
-    let child = start(command);
-    thread::sleep(Duration::from_millis(600));
-    send("-TERM", child.id());
-    end(child).exits(130).says("stopped");
     let (db, proxy) = (seeded(), Proxy::to_the_server());
+    // Between two attempts nearly all of the time passes.
+    proxy.refuse_new(true);
+    let child = Running::start(through(&proxy, &db, &["end-inactive", "--wait", "1h"]));
+    proxy.wait_for_refusals(3);
+    child.signal("-TERM");
+    child.end().exits(130).says("stopped");
+    proxy.refuse_new(false);
     let mut holder = db.client();
     holder.batch_execute("begin; lock table public.user_sessions").unwrap();
-    for (number, command) in ["summary", "verify", "doctor"].into_iter().enumerate() {
-        let child = start(through(&proxy, &db, &[command]));
-        proxy.wait_for("begin", number + 1);
-        thread::sleep(Duration::from_millis(100));
-        send("-INT", child.id());
-        end(child).exits(130).says("stopped");
+    for command in ["summary", "verify", "doctor"] {
+        let child = Running::start(through(&proxy, &db, &[command]));
+        db.wait_for_process("wait_event_type = 'Lock'");
+        child.signal("-INT");
+        child.end().exits(130).says("stopped");
     }
     // What the server did for them goes with them.
     let waiting = format!(
@@ -912,11 +811,7 @@ fn a_signal_stops_a_command_that_connects_or_waits() {
         db.name
     );
     let mut admin = db.admin();
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while number(&mut admin, &waiting) > 0 {
-        assert!(Instant::now() < deadline, "the server still waits for them");
-        thread::sleep(Duration::from_millis(10));
-    }
+    wait_until("the end of the server's waits", || number(&mut admin, &waiting) == 0);
 }
 
 #[test]

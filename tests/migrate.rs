@@ -1,11 +1,12 @@
 //! `sessctl migrate` on fresh databases, on ones that can't be migrated, many at once, and killed half-way.
 
-use std::process::{Child, Stdio};
+use std::process::Child;
 use std::thread;
 use std::time::Duration;
 
 use sessctl::sandbox::Grants;
 
+use crate::common::running::Running;
 use crate::common::{BOTH_GENERATIONS, Db, Run, server, sessctl};
 
 fn latest() -> i32 {
@@ -129,8 +130,7 @@ fn a_role_without_the_rights_is_told_which_and_who_can_give_them() {
 
 #[test]
 fn a_table_of_the_superuser_is_left_alone_with_the_statement_that_hands_it_over() {
-    let db = Db::fresh(Grants::Open);
-    db.client().batch_execute(crate::common::ORIGINAL_SCRIPT).unwrap();
+    let db = Db::pasted(Grants::Open);
     db.admin()
         .batch_execute("alter table public.user_sessions owner to supabase_admin")
         .unwrap();
@@ -233,8 +233,7 @@ fn the_place_of_an_error_is_shown_with_a_caret() {
 
 #[test]
 fn a_table_in_use_is_waited_for_only_so_long_and_the_blocker_is_named() {
-    let db = Db::fresh(Grants::Closed);
-    db.client().batch_execute(crate::common::ORIGINAL_SCRIPT).unwrap();
+    let db = Db::pasted(Grants::Closed);
     let mut reader = db.client();
     let mut transaction = reader.transaction().unwrap();
     let pid: i32 = transaction
@@ -255,17 +254,14 @@ fn a_table_in_use_is_waited_for_only_so_long_and_the_blocker_is_named() {
 
 #[test]
 fn a_table_that_is_free_again_in_time_is_migrated() {
-    let db = Db::fresh(Grants::Closed);
-    db.client().batch_execute(crate::common::ORIGINAL_SCRIPT).unwrap();
+    let db = Db::pasted(Grants::Closed);
     let mut reader = db.client();
     let mut transaction = reader.transaction().unwrap();
     transaction.batch_execute("select from public.user_sessions").unwrap();
-    thread::scope(|scope| {
-        let migrate = scope.spawn(|| db.sessctl(&["migrate"]));
-        thread::sleep(Duration::from_millis(1500));
-        transaction.rollback().unwrap();
-        migrate.join().unwrap().ok().says("a table is in use, trying again");
-    });
+    let mut migrate = Running::start(db.command(&["migrate"]));
+    migrate.wait_to_say("a table is in use, trying again");
+    transaction.rollback().unwrap();
+    migrate.end().ok();
     in_step(&db);
 }
 
@@ -312,6 +308,14 @@ pub fn fill(db: &Db, rows: u32) {
         .unwrap();
 }
 
+/// A database with rows that lacks the last migration, which builds an index.
+fn before_the_last_index() -> Db {
+    let db = Db::pasted(Grants::Closed);
+    fill(&db, 100);
+    db.sessctl(&["migrate", "--target", "11"]).ok();
+    db
+}
+
 fn kill(mut child: Child) {
     child.kill().unwrap();
     child.wait().unwrap();
@@ -335,10 +339,7 @@ fn a_migrate_killed_at_any_moment_is_finished_by_the_next() {
 
 #[test]
 fn an_index_that_a_dead_build_left_invalid_is_built_anew() {
-    let db = Db::fresh(Grants::Closed);
-    db.client().batch_execute(crate::common::ORIGINAL_SCRIPT).unwrap();
-    fill(&db, 100);
-    db.sessctl(&["migrate", "--target", "11"]).ok();
+    let db = before_the_last_index();
     let mut client = db.client();
     client
         .batch_execute(
@@ -357,10 +358,7 @@ fn an_index_that_a_dead_build_left_invalid_is_built_anew() {
 
 #[test]
 fn a_concurrent_build_waits_for_an_old_transaction_and_names_it() {
-    let db = Db::fresh(Grants::Closed);
-    db.client().batch_execute(crate::common::ORIGINAL_SCRIPT).unwrap();
-    fill(&db, 100);
-    db.sessctl(&["migrate", "--target", "11"]).ok();
+    let db = before_the_last_index();
     let mut old = db.client();
     let mut transaction = old
         .build_transaction()
@@ -368,51 +366,38 @@ fn a_concurrent_build_waits_for_an_old_transaction_and_names_it() {
         .start()
         .unwrap();
     let pid: i32 = transaction.query_one("select pg_backend_pid()", &[]).unwrap().get(0);
+    // Only a transaction that is older than a second is named.
     thread::sleep(Duration::from_millis(1100));
-    let (first, second) = thread::scope(|scope| {
-        let first = scope.spawn(|| db.sessctl(&["migrate"]));
-        thread::sleep(Duration::from_millis(300));
-        let second = scope.spawn(|| db.sessctl(&["migrate"]));
-        thread::sleep(Duration::from_millis(700));
-        transaction.rollback().unwrap();
-        (first.join().unwrap(), second.join().unwrap())
-    });
-    first.ok().says(&format!("the oldest is process {pid}"));
-    second.ok();
+    let named = format!("the oldest is process {pid}");
+    let mut first = Running::start(db.command(&["migrate"]));
+    first.wait_to_say(&named);
+    let mut second = Running::start(db.command(&["migrate"]));
+    second.wait_to_say(&named);
+    transaction.rollback().unwrap();
+    first.end().ok();
+    second.end().ok();
     in_step(&db);
 }
 
 #[test]
 fn a_build_that_waits_for_a_writer_who_came_just_before_names_it() {
-    let db = Db::fresh(Grants::Closed);
-    db.client().batch_execute(crate::common::ORIGINAL_SCRIPT).unwrap();
-    fill(&db, 100);
-    db.sessctl(&["migrate", "--target", "11"]).ok();
+    let db = before_the_last_index();
     let mut writer = db.client();
     let mut transaction = writer.transaction().unwrap();
     transaction
         .batch_execute("update public.user_sessions set last_heartbeat_at = now()")
         .unwrap();
     let pid: i32 = transaction.query_one("select pg_backend_pid()", &[]).unwrap().get(0);
-    let mut migrate = db.command(&["migrate"]);
-    let child = migrate.stderr(Stdio::piped()).spawn().unwrap();
-    // Two looks, a second between them.
-    thread::sleep(Duration::from_millis(2500));
+    let mut migrate = Running::start(db.command(&["migrate"]));
+    migrate.wait_to_say(&format!("the build waits for process {pid}"));
     transaction.rollback().unwrap();
-    let stderr = String::from_utf8(child.wait_with_output().unwrap().stderr).unwrap();
-    assert!(
-        stderr.contains(&format!("the build waits for process {pid}")),
-        "{stderr}"
-    );
+    migrate.end().ok();
     in_step(&db);
 }
 
 #[test]
 fn a_build_cut_off_by_the_servers_time_limit_says_which_connection_to_use() {
-    let db = Db::fresh(Grants::Closed);
-    db.client().batch_execute(crate::common::ORIGINAL_SCRIPT).unwrap();
-    fill(&db, 100);
-    db.sessctl(&["migrate", "--target", "11"]).ok();
+    let db = before_the_last_index();
     let mut old = db.client();
     let mut transaction = old
         .build_transaction()

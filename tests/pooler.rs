@@ -1,11 +1,12 @@
 //! Every command through pgbouncer, in session and in transaction mode, over one server connection.
 
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use sessctl::sandbox::Grants;
 
 use crate::common::pgbouncer::{BOTH_MODES, PgBouncer};
-use crate::common::{Db, Run, sessctl};
+use crate::common::running::Running;
+use crate::common::{Db, Run, number, sessctl_on};
 
 /// One user, 400 sessions to end, 300 to delete, one that stays.
 const SEED: &str = "
@@ -18,34 +19,13 @@ const SEED: &str = "
   from generate_series(1, 701) i";
 
 fn through(pooler: &PgBouncer, db: &Db, arguments: &[&str]) -> Command {
-    let mut command = sessctl();
-    command.env("DATABASE_URL", pooler.url(&db.name)).args(arguments);
-    command
+    sessctl_on(pooler.url(&db.name), arguments)
 }
 
 /// Starts all, then waits for all.
 fn at_once(commands: impl Iterator<Item = Command>) -> Vec<Run> {
-    let children: Vec<Child> = commands
-        .map(|mut command| {
-            command
-                .stdin(Stdio::null())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped())
-                .spawn()
-                .unwrap()
-        })
-        .collect();
-    children
-        .into_iter()
-        .map(|child| {
-            let out = child.wait_with_output().unwrap();
-            Run {
-                code: out.status.code().unwrap_or(-1),
-                stdout: String::from_utf8(out.stdout).unwrap(),
-                stderr: String::from_utf8(out.stderr).unwrap(),
-            }
-        })
-        .collect()
+    let running: Vec<Running> = commands.map(Running::start).collect();
+    running.into_iter().map(Running::end).collect()
 }
 
 #[test]
@@ -94,8 +74,7 @@ fn migrate_builds_indexes_of_a_filled_table_through_a_pooler() {
     // create index concurrently, which waits for every other transaction: with eight at once over one connection too.
     for mode in BOTH_MODES {
         let Some(pooler) = PgBouncer::start(mode) else { return };
-        let db = Db::fresh(Grants::Open);
-        db.client().batch_execute(crate::common::ORIGINAL_SCRIPT).unwrap();
+        let db = Db::pasted(Grants::Open);
         db.admin().batch_execute(SEED).unwrap();
         for run in at_once((0..8).map(|_| through(&pooler, &db, &["migrate"]))) {
             run.ok();
@@ -154,11 +133,7 @@ fn eight_runs_at_once_share_a_server_connection() {
         ) {
             run.ok();
         }
-        let left: i64 = db
-            .client()
-            .query_one("select count(*) from public.user_sessions where status = 'ended'", &[])
-            .unwrap()
-            .get(0);
-        assert_eq!(left, 0, "{mode:?}");
+        let left = "select count(*) from public.user_sessions where status = 'ended'";
+        assert_eq!(number(&mut db.client(), left), 0, "{mode:?}");
     }
 }

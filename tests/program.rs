@@ -5,7 +5,9 @@ use std::process::Command;
 
 use sessctl::sandbox::Grants;
 
-use crate::common::{Db, Run, not_run, server, sessctl};
+use crate::common::proxy::Proxy;
+use crate::common::running::Running;
+use crate::common::{Db, Run, not_run, server, sessctl, sessctl_on};
 
 const SECRET: &str = "s3cr3t-Wörd";
 
@@ -287,11 +289,19 @@ fn completions_and_the_manual_are_made_from_the_command_line() {
 #[test]
 fn waiting_is_for_servers_that_start_and_not_for_wrong_passwords() {
     let db = Db::migrated(Grants::Closed);
-    let start = std::time::Instant::now();
-    let wrong = db.url().replace(":postgres@", ":wrong@");
-    Run::of(sessctl().env("DATABASE_URL", wrong).args(["status", "--wait", "30s"])).exits(3);
-    let nowhere = "postgresql://postgres@127.0.0.1:1/postgres";
-    Run::of(sessctl().env("DATABASE_URL", nowhere).args(["status", "--wait", "1s"])).exits(3);
-    let waited = start.elapsed();
-    assert!(waited.as_secs() >= 1 && waited.as_secs() < 30, "{waited:?}");
+    let proxy = Proxy::to_the_server();
+    let wrong = proxy.url(&db.name).replace(":postgres@", ":wrong@");
+    Run::of(&mut sessctl_on(wrong, &["status", "--wait", "30s"])).exits(3);
+    assert_eq!(proxy.connections().len(), 1);
+
+    proxy.refuse_new(true);
+    let starting = Running::start(sessctl_on(proxy.url(&db.name), &["status", "--wait", "1h"]));
+    proxy.wait_for_refusals(2);
+    proxy.refuse_new(false);
+    starting.end().ok();
+
+    proxy.refuse_new(true);
+    let before = proxy.refusals();
+    Run::of(&mut sessctl_on(proxy.url(&db.name), &["status", "--wait", "1s"])).exits(3);
+    assert!(proxy.refusals() - before > 1, "it did not try again");
 }

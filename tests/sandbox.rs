@@ -2,12 +2,11 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::{Child, Stdio};
 
 use postgres::{Client, NoTls};
 
+use crate::common::running::{signal, wait_until};
 use crate::common::{BOTH_GENERATIONS, Db, Run, sessctl};
 
 /// A sandbox without a command, its connection string, and the folder it writes to.
@@ -38,22 +37,8 @@ fn folders(temporary: &Path) -> Vec<PathBuf> {
 
 #[track_caller]
 fn is_gone(url: &str, temporary: &Path) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !folders(temporary).is_empty() {
-        assert!(Instant::now() < deadline, "left behind: {:?}", folders(temporary));
-        thread::sleep(Duration::from_millis(20));
-    }
+    wait_until("an empty folder", || folders(temporary).is_empty());
     assert!(Client::connect(url, NoTls).is_err());
-}
-
-fn signal(child: &Child, name: &str) {
-    assert!(
-        Command::new("kill")
-            .args([name, &child.id().to_string()])
-            .status()
-            .unwrap()
-            .success()
-    );
 }
 
 #[test]
@@ -62,7 +47,7 @@ fn nothing_is_left_behind_after_a_stop_or_a_crash() {
         let (mut child, url, temporary) = waiting();
         Client::connect(&url, NoTls).unwrap();
         assert_eq!(folders(temporary.path()).len(), 1);
-        signal(&child, name);
+        signal(name, child.id());
         child.wait().unwrap();
         is_gone(&url, temporary.path());
     }

@@ -13,6 +13,7 @@ mod migrate;
 mod pooler;
 mod program;
 mod readme;
+mod record;
 mod sandbox;
 mod schedule;
 mod snapshot;

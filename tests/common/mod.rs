@@ -4,12 +4,15 @@ pub mod fake_server;
 pub mod heartbeats;
 pub mod pgbouncer;
 pub mod proxy;
+pub mod running;
 
+use std::ffi::OsStr;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use postgres::{Client, NoTls};
+use running::wait_until;
 use sessctl::sandbox::{Grants, Options, Sandbox};
 
 pub const BOTH_GENERATIONS: [Grants; 2] = [Grants::Open, Grants::Closed];
@@ -48,6 +51,11 @@ pub fn not_run(why: &str) {
 
 pub fn admin(database: &str) -> Client {
     Client::connect(&server().admin(database), NoTls).unwrap()
+}
+
+/// The count that a query gives.
+pub fn number(client: &mut Client, sql: &str) -> i64 {
+    client.query_one(sql, &[]).unwrap().get(0)
 }
 
 /// What a run of the program gave.
@@ -105,6 +113,13 @@ pub fn sessctl() -> Command {
     clean(env!("CARGO_BIN_EXE_sessctl"))
 }
 
+/// The program on a database.
+pub fn sessctl_on(url: impl AsRef<OsStr>, arguments: &[&str]) -> Command {
+    let mut command = sessctl();
+    command.env("DATABASE_URL", url).args(arguments);
+    command
+}
+
 /// Any program in such an environment.
 pub fn clean(program: &str) -> Command {
     let mut command = Command::new(program);
@@ -130,6 +145,13 @@ impl Db {
             Grants::Closed => project_template(grants, &CLOSED),
         };
         Self::clone_of(template)
+    }
+
+    /// A new project with the original script pasted.
+    pub fn pasted(grants: Grants) -> Self {
+        let db = Self::fresh(grants);
+        db.client().batch_execute(ORIGINAL_SCRIPT).unwrap();
+        db
     }
 
     /// As `sessctl migrate` leaves a new project.
@@ -164,13 +186,23 @@ impl Db {
 
     /// The program on this database.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = sessctl();
-        command.env("DATABASE_URL", self.url()).args(arguments);
-        command
+        sessctl_on(self.url(), arguments)
     }
 
     pub fn sessctl(&self, arguments: &[&str]) -> Run {
         Run::of(&mut self.command(arguments))
+    }
+
+    /// Waits until the server process of a run of the program fits a condition on its row in pg_stat_activity.
+    #[track_caller]
+    pub fn wait_for_process(&self, condition: &str) {
+        let mut admin = self.admin();
+        let sql = format!(
+            "select count(*) from pg_stat_activity
+             where datname = '{}' and application_name like 'sessctl/%' and {condition}",
+            self.name
+        );
+        wait_until(condition, || number(&mut admin, &sql) > 0);
     }
 
     /// A connection in the API's way: logged in as authenticator, then the role and the claims of a request.

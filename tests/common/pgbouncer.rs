@@ -8,9 +8,8 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
 
+use super::running::wait_until;
 use super::server;
 
 /// Where Debian puts it: /usr/sbin is not in everybody's PATH.
@@ -79,19 +78,18 @@ impl PgBouncer {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log.try_clone().unwrap());
-        let mut child = command.current_dir("/").spawn().unwrap();
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
-            if child.try_wait().unwrap().is_some() || Instant::now() > deadline {
+        let child = command.current_dir("/").spawn().unwrap();
+        let mut pooler = Self { child, port, _dir: dir };
+        wait_until("pgbouncer takes connections", || {
+            if pooler.child.try_wait().unwrap().is_some() {
                 let mut text = String::new();
                 log.rewind().unwrap();
                 log.read_to_string(&mut text).unwrap();
-                let _ = child.kill();
                 panic!("pgbouncer did not start: {text}");
             }
-            thread::sleep(Duration::from_millis(10));
-        }
-        Some(Self { child, port, _dir: dir })
+            TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
+        });
+        Some(pooler)
     }
 
     /// The connection string of `postgres` through it.

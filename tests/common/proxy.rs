@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::io::{self, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
 
+use super::running::wait_until;
 use super::server;
 
 const CANCEL_REQUEST: u32 = 80_877_102;
@@ -81,6 +81,7 @@ struct State {
     cuts_made: Mutex<usize>,
     /// New connections are closed at once.
     refuses: AtomicBool,
+    refusals: AtomicUsize,
     stopped: AtomicBool,
 }
 
@@ -168,24 +169,35 @@ impl Proxy {
     }
 
     /// Waits until a client has sent a message with `text` in its SQL for the `nth` time.
+    #[track_caller]
     pub fn wait_for(&self, text: &str, nth: usize) {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        loop {
-            let all = self.connections();
-            let seen = all
-                .iter()
-                .flat_map(|c| &c.messages)
-                .filter(|m| m.sql().contains(text))
-                .count();
-            if seen >= nth {
-                return;
-            }
-            assert!(
-                Instant::now() < deadline,
-                "{text:?} came {seen} times, waited for {nth}"
-            );
-            thread::sleep(Duration::from_millis(2));
-        }
+        wait_until(&format!("{text:?}, {nth} times"), || {
+            let connections = self.state.connections.lock().unwrap();
+            let messages = connections.iter().flat_map(|c| &c.messages);
+            messages.filter(|m| m.sql().contains(text)).count() >= nth
+        });
+    }
+
+    /// The SQLSTATEs of all errors so far.
+    pub fn errors(&self) -> Vec<String> {
+        self.connections().into_iter().flat_map(|c| c.errors).collect()
+    }
+
+    /// Waits until the server has answered with this SQLSTATE.
+    #[track_caller]
+    pub fn wait_for_error(&self, code: &str) {
+        wait_until(&format!("SQLSTATE {code}"), || self.errors().iter().any(|c| c == code));
+    }
+
+    /// How many connections were refused.
+    pub fn refusals(&self) -> usize {
+        self.state.refusals.load(Ordering::Relaxed)
+    }
+
+    /// Waits until so many connections have been refused.
+    #[track_caller]
+    pub fn wait_for_refusals(&self, count: usize) {
+        wait_until(&format!("{count} refused connections"), || self.refusals() >= count);
     }
 
     /// Fails on what a transaction pooler would trip over: named statements, session state, session locks.
@@ -235,6 +247,7 @@ fn sets_session_state(sql: &str, mut in_transaction: bool) -> bool {
 impl State {
     fn serve(self: Arc<Self>, mut client: TcpStream, port: u16) -> io::Result<()> {
         if self.refuses.load(Ordering::Relaxed) {
+            self.refusals.fetch_add(1, Ordering::Relaxed);
             return Ok(());
         }
         client.set_nodelay(true)?;
