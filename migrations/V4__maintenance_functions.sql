@@ -441,55 +441,86 @@ end
 $$;
 
 -- The run record. Each of these functions takes the run's own row, its job's advisory lock and its job's row, in this order.
+-- They run beside every batch, and an idle run is little else: each is as few statements as it can be.
 
--- What holds the lock of a job keeps every other run of it out until the transaction ends. False: somebody else has it.
+-- The lock of a job, which keeps every other run of it out until the transaction ends. False: another transaction has it.
 create or replace function sessctl.lock_job(job_name text)
 returns boolean
-language sql
+language plpgsql
 set search_path = ''
 as $$
-  select pg_try_advisory_xact_lock(1936028531, case job_name when 'end-inactive' then 2 when 'cleanup' then 3 end)
+begin
+  return pg_try_advisory_xact_lock(1936028531, case job_name when 'end-inactive' then 2 when 'cleanup' then 3 end);
+end
 $$;
 
--- Makes a run the one that is running. False: another one is, its record unfinished and with progress in the last minute.
--- An older record that stopped making progress is closed as lost. The caller holds the job's lock.
+-- Whether this run is running: its record is unfinished, and made progress in the last minute. Null is not.
+create or replace function sessctl.is_running(run_id uuid)
+returns boolean
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return run_id is not null and exists (
+    select from sessctl.run as r
+    where r.id = run_id and r.outcome is null and r.progress_at > clock_timestamp() - interval '1 minute'
+  );
+end
+$$;
+
+-- Removes what no longer counts: a record that stopped making progress is closed as lost, whose client is gone or stands still
+-- (a batch of it that comes late finds the record closed); once a day, rows older than 30 days go, but not the job's last run
+-- and last success.
+create or replace function sessctl.run_tidy(run_id uuid, job_name text, stale uuid, pruned_at timestamptz)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  if stale <> run_id then
+    with lost as (
+      update sessctl.run as r
+      set outcome = 'lost', finished_at = clock_timestamp(), generation = r.generation + 1
+      where r.id = stale and r.outcome is null
+      returning r.rows_done, r.rows_failed, r.finished_at
+    )
+    update sessctl.job as j
+    set runs = j.runs + 1, failures = j.failures + 1, last_failure_at = lost.finished_at,
+      rows_done = j.rows_done + lost.rows_done, rows_failed = j.rows_failed + lost.rows_failed
+    from lost
+    where j.name = job_name;
+  end if;
+  if pruned_at < now() - interval '1 day' then
+    delete from sessctl.run as r
+    using sessctl.job as j
+    where j.name = r.job and r.started_at < now() - interval '30 days'
+      and r.id is distinct from j.last_run and r.id is distinct from j.last_success and r.id is distinct from j.running;
+    update sessctl.job as j set pruned_at = now() where j.name = job_name;
+  end if;
+end
+$$;
+
+-- Makes a run the one that is running. False: another one is. The caller holds the job's lock.
 create or replace function sessctl.run_take_over(run_id uuid, job_name text, threshold integer)
 returns boolean
 language plpgsql
 set search_path = ''
 as $$
 declare
-  mine sessctl.job;
-  other sessctl.run;
+  stale uuid;
+  pruned_at timestamptz;
 begin
-  select j.* into mine from sessctl.job as j where j.name = job_name;
-  if mine.running = run_id then
-    return true;
-  end if;
-  select r.* into other from sessctl.run as r where r.id = mine.running and r.finished_at is null;
-  if other.progress_at > clock_timestamp() - interval '1 minute' then
-    return false;
-  end if;
-  if other.id is not null then
-    -- Its client is gone, or stands still: a batch that comes late finds the record closed.
-    update sessctl.run as r
-    set outcome = 'lost', finished_at = clock_timestamp(), generation = r.generation + 1
-    where r.id = other.id and r.finished_at is null
-    returning r.* into other;
-    update sessctl.job as j
-    set runs = j.runs + 1, failures = j.failures + 1, last_failure_at = other.finished_at,
-      rows_done = j.rows_done + other.rows_done, rows_failed = j.rows_failed + other.rows_failed
-    where j.name = job_name and other.finished_at is not null;
-  end if;
   update sessctl.job as j
   set running = run_id, last_run = run_id, threshold = run_take_over.threshold
-  where j.name = job_name;
-  if mine.pruned_at < now() - interval '1 day' then
-    delete from sessctl.run as r
-    using sessctl.job as j
-    where r.started_at < now() - interval '30 days' and j.name = r.job
-      and r.id not in (run_id, coalesce(j.last_run, run_id), coalesce(j.last_success, run_id), coalesce(j.running, run_id));
-    update sessctl.job as j set pruned_at = now() where j.name = job_name;
+  from sessctl.job as old
+  where j.name = job_name and old.name = job_name and (old.running = run_id or not sessctl.is_running(old.running))
+  returning old.running, old.pruned_at into stale, pruned_at;
+  if not found then
+    return false;
+  end if;
+  if stale <> run_id or pruned_at < now() - interval '1 day' then
+    perform sessctl.run_tidy(run_id, job_name, stale, pruned_at);
   end if;
   return true;
 end
@@ -511,19 +542,24 @@ language plpgsql
 set search_path = ''
 as $$
 declare
-  mine sessctl.run;
+  is_first boolean;
+  stored_generation integer;
+  stored_outcome text;
 begin
   insert into sessctl.run as r (id, job, source, generation, cutoff)
   values (run_id, job_name, source, generation, cutoff)
   on conflict (id) do update set progress_at = clock_timestamp()
-  returning r.* into mine;
-  if mine.outcome is not null then
+  returning r.xmax = 0, r.generation, r.outcome into is_first, stored_generation, stored_outcome;
+  if stored_outcome is not null then
     return false;
   end if;
-  if mine.generation <> run_begin_batch.generation then
+  if stored_generation <> generation then
     raise exception 'run % went on over another connection', run_id using errcode = 'SC001';
   end if;
-  if sessctl.lock_job(job_name) and sessctl.run_take_over(run_id, job_name, threshold) then
+  -- The job's row knows a run from its first batch on, unless the record was made again after a lost connection.
+  if sessctl.lock_job(job_name)
+    and (not is_first and generation = 0 or sessctl.run_take_over(run_id, job_name, threshold))
+  then
     return true;
   end if;
   update sessctl.run as r set outcome = 'skipped', finished_at = clock_timestamp() where r.id = run_id;
@@ -533,13 +569,58 @@ $$;
 
 -- Adds a batch to its run, in the batch's transaction.
 create or replace function sessctl.run_add(run_id uuid, done bigint, out batches integer, out rows_done bigint)
-language sql
+language plpgsql
 set search_path = ''
 as $$
+begin
   update sessctl.run as r
   set rows_done = r.rows_done + done, batches = r.batches + 1, progress_at = clock_timestamp()
   where r.id = run_id
-  returning r.batches, r.rows_done
+  returning r.batches, r.rows_done into batches, rows_done;
+end
+$$;
+
+-- A run that finds nothing to do, recorded in one statement. False: another run is running.
+create or replace function sessctl.run_idle(
+  run_id uuid,
+  job_name text,
+  source text,
+  cutoff timestamptz,
+  threshold integer
+)
+returns boolean
+language plpgsql
+set search_path = ''
+as $$
+declare
+  -- Before the statement below, whose view of the job must not be older than the lock.
+  locked constant boolean := sessctl.lock_job(job_name);
+  stale uuid;
+  pruned_at timestamptz;
+begin
+  with counted as (
+    update sessctl.job as j
+    set running = null, last_run = run_id, last_success = run_id, last_success_at = clock_timestamp(),
+      runs = j.runs + 1, threshold = run_idle.threshold
+    from sessctl.job as old
+    where locked and j.name = job_name and old.name = job_name and not sessctl.is_running(old.running)
+      -- Recorded before, where the answer was lost.
+      and old.last_run is distinct from run_id
+    returning old.running, old.pruned_at
+  ), recorded as (
+    insert into sessctl.run (id, job, source, cutoff, finished_at, outcome)
+    select run_id, job_name, source, cutoff, clock_timestamp(), case when exists (select from counted) then 'done' else 'skipped' end
+    on conflict (id) do nothing
+  )
+  select c.running, c.pruned_at into stale, pruned_at from counted as c;
+  if not found then
+    return (select r.outcome = 'done' from sessctl.run as r where r.id = run_id);
+  end if;
+  if stale is not null or pruned_at < now() - interval '1 day' then
+    perform sessctl.run_tidy(run_id, job_name, stale, pruned_at);
+  end if;
+  return true;
+end
 $$;
 
 -- After a lost connection: waits for a batch that the old one has still running, keeps out any that comes later, and says what
@@ -567,33 +648,35 @@ create or replace function sessctl.run_finish(
   run_id uuid,
   outcome text,
   rows_left bigint default null,
-  message text default null
+  message text default null,
+  out batches integer,
+  out rows_done bigint
 )
-returns sessctl.run
 language plpgsql
 set search_path = ''
 as $$
-declare
-  mine sessctl.run;
 begin
-  update sessctl.run as r
-  set outcome = run_finish.outcome, rows_left = run_finish.rows_left, message = run_finish.message,
-    finished_at = clock_timestamp(), progress_at = clock_timestamp()
-  where r.id = run_id and r.outcome is null
-  returning r.* into mine;
+  with finished as (
+    update sessctl.run as r
+    set outcome = run_finish.outcome, rows_left = run_finish.rows_left, message = run_finish.message,
+      finished_at = clock_timestamp(), progress_at = clock_timestamp()
+    where r.id = run_id and r.outcome is null
+    returning r.job, r.finished_at, r.batches, r.rows_done, r.rows_failed
+  ), counted as (
+    update sessctl.job as j
+    set running = nullif(j.running, run_id), runs = j.runs + 1,
+      rows_done = j.rows_done + f.rows_done, rows_failed = j.rows_failed + f.rows_failed,
+      failures = j.failures + (run_finish.outcome = 'failed')::integer,
+      last_failure_at = case when run_finish.outcome = 'failed' then f.finished_at else j.last_failure_at end,
+      last_success = case when run_finish.outcome = 'done' then run_id else j.last_success end,
+      last_success_at = case when run_finish.outcome = 'done' then f.finished_at else j.last_success_at end
+    from finished as f
+    where j.name = f.job
+  )
+  select f.batches, f.rows_done into batches, rows_done from finished as f;
   if not found then
-    select r.* into mine from sessctl.run as r where r.id = run_id;
-    return mine;
+    select r.batches, r.rows_done into batches, rows_done from sessctl.run as r where r.id = run_id;
   end if;
-  update sessctl.job as j
-  set running = nullif(j.running, run_id), runs = j.runs + 1,
-    rows_done = j.rows_done + mine.rows_done, rows_failed = j.rows_failed + mine.rows_failed,
-    failures = j.failures + (mine.outcome = 'failed')::integer,
-    last_failure_at = case when mine.outcome = 'failed' then mine.finished_at else j.last_failure_at end,
-    last_success = case when mine.outcome = 'done' then run_id else j.last_success end,
-    last_success_at = case when mine.outcome = 'done' then mine.finished_at else j.last_success_at end
-  where j.name = mine.job;
-  return mine;
 end
 $$;
 
@@ -634,70 +717,6 @@ begin
   end if;
   raise notice 'another run of % is running', job_name;
   return null;
-end
-$$;
-
--- A run that finds nothing to do, recorded in one statement. False: another run is running.
-create or replace function sessctl.run_idle(
-  run_id uuid,
-  job_name text,
-  source text,
-  cutoff timestamptz,
-  threshold integer
-)
-returns boolean
-language plpgsql
-set search_path = ''
-as $$
-begin
-  if not sessctl.run_begin_batch(run_id, job_name, source, 0, cutoff, threshold) then
-    -- Recorded before, where the answer was lost.
-    return (select r.outcome = 'done' from sessctl.run as r where r.id = run_id);
-  end if;
-  perform sessctl.run_finish(run_id, 'done');
-  return true;
-end
-$$;
-
--- What the command line calls: the start of a run, and its batches with their record.
-
--- The cutoff of a sweep and the first sessions to end. Nothing due: the run is recorded, and over. skipped: another is running.
-create or replace function sessctl.end_inactive_start(
-  run_id uuid,
-  source text,
-  minutes integer,
-  max_rows integer,
-  include_idle boolean,
-  out cutoff timestamptz,
-  out due tid[],
-  out skipped boolean
-)
-language plpgsql
-set search_path = ''
-as $$
-begin
-  cutoff := sessctl.end_inactive_cutoff(minutes);
-  due := sessctl.end_inactive_due(cutoff, max_rows, include_idle);
-  skipped := cardinality(due) = 0 and not sessctl.run_idle(run_id, 'end-inactive', source, cutoff, minutes);
-end
-$$;
-
--- The cutoff of a cleanup, and whether a session is past retention. Otherwise as end_inactive_start.
-create or replace function sessctl.cleanup_start(
-  run_id uuid,
-  source text,
-  days integer,
-  out cutoff timestamptz,
-  out is_due boolean,
-  out skipped boolean
-)
-language plpgsql
-set search_path = ''
-as $$
-begin
-  cutoff := sessctl.cleanup_cutoff(days);
-  is_due := sessctl.cleanup_is_due(cutoff);
-  skipped := not is_due and not sessctl.run_idle(run_id, 'cleanup', source, cutoff, days);
 end
 $$;
 

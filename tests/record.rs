@@ -97,7 +97,7 @@ fn an_idle_run_leaves_its_row_in_one_round_trip() {
 fn an_idle_run_whose_answer_was_lost_is_recorded_once_and_not_taken_for_another() {
     let (db, proxy) = (Db::migrated(Grants::Closed), Proxy::to_the_server());
     for job in ["end-inactive", "cleanup"] {
-        proxy.cut_after("_start(", 1);
+        proxy.cut_after("run_idle(", 1);
         let run = Run::of(&mut sessctl_on(proxy.url(&db.name), &[job, "--format", "json"])).ok();
         assert_eq!(run.json()["skipped"], false, "{job}");
         assert_eq!(runs(&mut db.client(), job), [run_of("cli", "postgres", 0, "done")]);

@@ -1,4 +1,12 @@
 -- The cutoff of a cleanup by the server's clock, and whether a session is past retention. With none the run is recorded, and
 -- over.
-select json_build_object('cutoff', s.cutoff, 'due', s.is_due, 'skipped', s.skipped)::text
-from sessctl.cleanup_start(:run, :source, :threshold) as s
+select json_build_object(
+  'cutoff', s.cutoff, 'due', s.due,
+  'skipped', not s.due and not sessctl.run_idle(:run, :job, :source, s.cutoff, :threshold)
+)::text
+from (
+  select c.cutoff, sessctl.cleanup_is_due(c.cutoff)
+  from sessctl.cleanup_cutoff(:threshold) as c (cutoff)
+  -- Not to be computed twice.
+  offset 0
+) as s (cutoff, due)
