@@ -462,7 +462,11 @@ stable
 set search_path = ''
 as $$
 begin
-  return run_id is not null and exists (
+  -- Nearly always so, and not worth a plan.
+  if run_id is null then
+    return false;
+  end if;
+  return exists (
     select from sessctl.run as r
     where r.id = run_id and r.outcome is null and r.progress_at > clock_timestamp() - interval '1 minute'
   );
@@ -580,7 +584,7 @@ begin
 end
 $$;
 
--- A run that finds nothing to do, recorded in one statement. False: another run is running.
+-- A run that finds nothing to do, recorded. False: another run is running.
 create or replace function sessctl.run_idle(
   run_id uuid,
   job_name text,
@@ -592,34 +596,29 @@ returns boolean
 language plpgsql
 set search_path = ''
 as $$
-declare
-  -- Before the statement below, whose view of the job must not be older than the lock.
-  locked constant boolean := sessctl.lock_job(job_name);
-  stale uuid;
-  pruned_at timestamptz;
 begin
-  with counted as (
-    update sessctl.job as j
-    set running = null, last_run = run_id, last_success = run_id, last_success_at = clock_timestamp(),
-      runs = j.runs + 1, threshold = run_idle.threshold
-    from sessctl.job as old
-    where locked and j.name = job_name and old.name = job_name and not sessctl.is_running(old.running)
-      -- Recorded before, where the answer was lost.
-      and old.last_run is distinct from run_id
-    returning old.running, old.pruned_at
-  ), recorded as (
+  -- Nearly always nothing stands in the way, and one statement does it.
+  if sessctl.lock_job(job_name) then
+    with counted as (
+      update sessctl.job as j
+      set last_run = run_id, last_success = run_id, last_success_at = clock_timestamp(), runs = j.runs + 1,
+        threshold = run_idle.threshold
+      where j.name = job_name and j.running is null and j.pruned_at > now() - interval '1 day'
+        and j.last_run is distinct from run_id
+      returning true
+    )
     insert into sessctl.run (id, job, source, cutoff, finished_at, outcome)
-    select run_id, job_name, source, cutoff, clock_timestamp(), case when exists (select from counted) then 'done' else 'skipped' end
-    on conflict (id) do nothing
-  )
-  select c.running, c.pruned_at into stale, pruned_at from counted as c;
-  if not found then
-    return (select r.outcome = 'done' from sessctl.run as r where r.id = run_id);
+    select run_id, job_name, source, cutoff, clock_timestamp(), 'done' from counted;
+    if found then
+      return true;
+    end if;
   end if;
-  if stale is not null or pruned_at < now() - interval '1 day' then
-    perform sessctl.run_tidy(run_id, job_name, stale, pruned_at);
+  if sessctl.run_begin_batch(run_id, job_name, source, 0, cutoff, threshold) then
+    perform sessctl.run_finish(run_id, 'done');
+    return true;
   end if;
-  return true;
+  -- Done: recorded before, and the answer was lost.
+  return (select r.outcome = 'done' from sessctl.run as r where r.id = run_id);
 end
 $$;
 
