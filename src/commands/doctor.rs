@@ -8,11 +8,12 @@ use clap::Args as ClapArgs;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Context, verify};
+use super::Context;
 use crate::config::Target;
 use crate::config::connection_string::SslMode;
 use crate::failure::exit;
 use crate::output::{Page, Report, Rows, Style, count, one_line};
+use crate::schema::is_up_to_date;
 
 /// A clock that differs by more than this from the server's makes ages hard to read.
 const CLOCK_TOLERANCE: i64 = 5;
@@ -37,7 +38,7 @@ impl Args {
         let found: Findings = database.ask(include_str!("doctor.sql"), &[], "doctor failed").await?;
         let skew = found.now.signed_duration_since(before).num_seconds();
         let target = database.target().clone();
-        let in_step = verify::is_in_step(&database).await;
+        let in_step = is_up_to_date(&database).await;
         database.close().await;
         let mut lines = Vec::new();
         connection(&found, &target, &mut lines);

@@ -12,10 +12,9 @@ use serde::Deserialize;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
-use super::{LOCK_ATTEMPTS, LOCK_PAUSE, POLL, Patience, error, lock, step};
+use super::{LOCK_ATTEMPTS, LOCK_PAUSE, Note, POLL, Patience, error, lock, step};
 use crate::database::Database;
 use crate::failure::Failure;
-use crate::output::Terminal;
 
 /// The pause before the first look at what a build waits for, and between two.
 const WATCH_PAUSE: Duration = Duration::from_secs(1);
@@ -45,7 +44,7 @@ pub async fn build(
     database: &Database,
     migration: &Migration,
     patience: Patience,
-    terminal: &Terminal,
+    note: Note<'_>,
 ) -> Result<bool, Failure> {
     let index = index_name(migration)?;
     let label = format!("V{} {}", migration.version(), migration.name());
@@ -56,7 +55,7 @@ pub async fn build(
             && let Some(oldest) = &state.oldest
             && !told
         {
-            terminal.note(&format!(
+            note(&format!(
                 "{label}: the build waits for older transactions; the oldest is process {} ({}, for {} s)",
                 oldest.pid,
                 oldest.state.as_deref().unwrap_or("unknown"),
@@ -66,7 +65,7 @@ pub async fn build(
         }
         if let Some(pid) = state.builder {
             if !told {
-                terminal.note(&format!(
+                note(&format!(
                     "{label}: process {pid} builds an index of the table, waiting for it"
                 ));
                 told = true;
@@ -80,7 +79,7 @@ pub async fn build(
         }
         let built = tokio::select! {
             built = step(database, migration) => built,
-            never = watch(database, &label, state.oldest.map(|oldest| oldest.pid), terminal) => match never {},
+            never = watch(database, &label, state.oldest.map(|oldest| oldest.pid), note) => match never {},
         };
         match built {
             Ok(_) if !look(database, &index).await?.valid => {
@@ -96,7 +95,7 @@ pub async fn build(
 
 /// Says whom the build waits for, once it does so for a while. It looks over a connection of its own; where there is none to
 /// be had, it says nothing.
-async fn watch(database: &Database, label: &str, mut told: Option<i32>, terminal: &Terminal) -> Infallible {
+async fn watch(database: &Database, label: &str, mut told: Option<i32>, note: Note<'_>) -> Infallible {
     tokio::time::sleep(WATCH_PAUSE).await;
     if let Ok(second) = Database::connect(database.target(), "migrate").await {
         while let Ok(waits) = second.json::<Option<Oldest>>(include_str!("index_wait.sql"), &[]).await {
@@ -104,7 +103,7 @@ async fn watch(database: &Database, label: &str, mut told: Option<i32>, terminal
                 && told != Some(pid)
             {
                 let state = state.as_deref().unwrap_or("unknown");
-                terminal.note(&format!(
+                note(&format!(
                     "{label}: the build waits for process {pid} ({state}, for {seconds} s)"
                 ));
                 told = Some(pid);

@@ -1,6 +1,7 @@
 //! What the schema should be (a snapshot, made from the migrations), what it is (one query), and the difference.
 
 mod difference;
+mod verdict;
 
 use std::collections::BTreeMap;
 
@@ -11,6 +12,7 @@ use crate::failure::Failure;
 use crate::migrations::Applied;
 
 pub use difference::{Class, Difference, compare};
+pub use verdict::{Allowed, Pending, Verdict, is_up_to_date};
 
 const FACTS_SQL: &str = include_str!("facts.sql");
 const SETTINGS_SQL: &str = include_str!("facts_settings.sql");

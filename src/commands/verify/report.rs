@@ -1,0 +1,153 @@
+//! How `sessctl verify` shows a verdict.
+
+use std::io;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::failure::exit;
+use crate::output::{Page, Report, Rows, Style, one_line};
+use crate::schema::{Difference, Pending, Verdict};
+
+/// One difference in one line.
+fn sentence(difference: &Difference) -> String {
+    let Difference {
+        object,
+        property,
+        expected,
+        found,
+        note,
+        ..
+    } = difference;
+    let what = match (expected, found) {
+        (Some(_), Some(_)) if property == "present" => format!("{object} is missing"),
+        (Some(expected), Some(found)) => format!("{object}: {property} is {found} instead of {expected}"),
+        (Some(expected), None) => format!("{object}: {property} is absent instead of {expected}"),
+        (None, Some(found)) if property == "present" && found != "yes" => format!("{object} is extra: {found}"),
+        (None, _) if property == "present" => format!("{object} is extra"),
+        (None, found) => format!("{object}: extra {property}: {}", found.as_deref().unwrap_or_default()),
+    };
+    match note {
+        Some(note) => format!("{what} ({note})"),
+        None => what,
+    }
+}
+
+/// A verdict on a database.
+#[derive(Serialize)]
+pub(super) struct Verified {
+    #[serde(flatten)]
+    pub(super) verdict: Verdict,
+    #[serde(skip)]
+    pub(super) target: String,
+}
+
+impl Verified {
+    /// The differences by class, with the style of the class and its annotation in a workflow: level and title.
+    fn classes(&self) -> [(&'static str, Style, &'static str, &'static str, &[Difference]); 3] {
+        let Verdict {
+            drift, extra, allowed, ..
+        } = &self.verdict;
+        [
+            ("drift", Style::Bad, "error", "schema drift", drift),
+            ("extra", Style::Dim, "notice", "extra object", extra),
+            ("allowed", Style::Dim, "notice", "allowed object", allowed),
+        ]
+    }
+}
+
+impl Report for Verified {
+    fn table(&self, out: &mut Page<'_>) -> io::Result<()> {
+        let Verdict {
+            version,
+            pending,
+            drift,
+            ..
+        } = &self.verdict;
+        for Pending { version, name } in pending {
+            let label = out.paint(Style::Warning, "pending");
+            out.raw(&format!("{label}  V{version} {name}"))?;
+        }
+        for (class, style, _, _, differences) in self.classes() {
+            for difference in differences {
+                let label = out.paint(style, &format!("{class:7}"));
+                out.raw(&format!("{label}  {}", one_line(&sentence(difference))))?;
+            }
+        }
+        let (style, line) = if self.verdict.ok {
+            (
+                Style::Good,
+                format!("in step: the schema is what version {version} makes"),
+            )
+        } else {
+            let remedy = if pending.is_empty() {
+                "put it back, drop what is extra or --allow it; for sessctl's own objects this does it: \
+                 drop table sessctl.schema_history, then sessctl migrate"
+            } else {
+                "run sessctl migrate"
+            };
+            let line = format!(
+                "not in step with this sessctl: {} pending, {} drifted ({}): {remedy}",
+                pending.len(),
+                drift.len(),
+                self.target
+            );
+            (Style::Bad, line)
+        };
+        out.raw(&out.paint(style, &line))
+    }
+
+    fn json(&self) -> Value {
+        json!(self)
+    }
+
+    fn csv(&self) -> Option<Rows> {
+        let header = vec!["class", "object", "property", "expected", "found", "note"];
+        let pending = self.verdict.pending.iter().map(|Pending { version, name }| {
+            let object = format!("migration V{version} {name}");
+            ["pending", &object, "present", "yes", "no", ""]
+                .map(Into::into)
+                .to_vec()
+        });
+        let differences = self.classes().into_iter().flat_map(|(class, .., differences)| {
+            differences.iter().map(move |d| {
+                vec![
+                    class.into(),
+                    d.object.clone(),
+                    d.property.clone(),
+                    d.expected.clone().unwrap_or_default(),
+                    d.found.clone().unwrap_or_default(),
+                    d.note.unwrap_or_default().into(),
+                ]
+            })
+        });
+        Some((header, pending.chain(differences).collect()))
+    }
+
+    fn github(&self) -> Option<Vec<String>> {
+        let pending =
+            self.verdict.pending.iter().map(|Pending { version, name }| {
+                annotation("error", "pending migration", &format!("V{version} {name}"))
+            });
+        let differences = self
+            .classes()
+            .into_iter()
+            .flat_map(|(_, _, level, title, differences)| {
+                differences.iter().map(move |d| annotation(level, title, &sentence(d)))
+            });
+        Some(pending.chain(differences).collect())
+    }
+
+    fn code(&self) -> u8 {
+        if self.verdict.ok { exit::DONE } else { exit::NO }
+    }
+}
+
+/// A workflow command as GitHub reads it; what would end it early is encoded.
+fn annotation(level: &str, title: &str, message: &str) -> String {
+    let message = one_line(message)
+        .replace('%', "%25")
+        .replace('\r', "%0D")
+        .replace('\n', "%0A");
+    format!("::{level} title=sessctl: {title}::{message}")
+}
