@@ -9,5 +9,6 @@ pub mod database;
 pub mod failure;
 pub mod migrations;
 pub mod output;
+mod retry;
 pub mod sandbox;
 pub mod schema;

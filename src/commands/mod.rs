@@ -14,7 +14,7 @@ pub mod summary;
 pub mod verify;
 
 use std::cell::OnceCell;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Result;
 use tokio::signal::unix::{SignalKind, signal};
@@ -23,9 +23,10 @@ use crate::config::{self, Target};
 use crate::database::{Canceller, Database};
 use crate::failure::Failure;
 use crate::output::Terminal;
+use crate::retry::{Backoff, retry};
 
-/// The pause between two looks at whether a server has started.
-const WAIT_PAUSE: Duration = Duration::from_millis(250);
+/// The pauses of --wait between two attempts to connect.
+const WAIT: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
 
 /// What every command is given.
 pub struct Context<'a> {
@@ -59,16 +60,12 @@ impl Context<'_> {
 
     /// Connects; with --wait it gives a server time to start.
     async fn reach(&self, target: &Target, command: &str) -> Result<Database> {
-        let deadline = Instant::now() + self.connection.wait();
+        let pauses = WAIT.within(self.connection.wait());
         let connected = self.until_stopped(async {
-            loop {
-                match Database::connect(target, command).await {
-                    Err(failure) if failure.is_passing() && Instant::now() < deadline => {
-                        tokio::time::sleep(WAIT_PAUSE).await;
-                    }
-                    other => return Ok(other?),
-                }
-            }
+            let connected = retry(pauses, Failure::is_passing, async |_| {
+                Database::connect(target, command).await
+            });
+            Ok(connected.await?)
         });
         let database = connected.await?;
         let _ = self.canceller.set(database.canceller());

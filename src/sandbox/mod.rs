@@ -7,13 +7,14 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use tokio_postgres::NoTls;
 
 use crate::failure::Failure;
+use crate::retry::{Backoff, retry};
 
 /// The environment variable that names the folder of the server's binaries.
 pub const BINDIR_VARIABLE: &str = "SESSCTL_PG_BINDIR";
@@ -29,6 +30,7 @@ const REAPER: &str = include_str!("reaper.sh");
 
 /// How long a server may take to accept its first connection.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
+const START_PAUSES: Backoff = Backoff::new(Duration::from_millis(10), Duration::from_millis(40));
 
 /// Which default privileges new objects in `public` get.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -81,7 +83,7 @@ impl Sandbox {
             Ok(()) => Self::spawn(options, bindir, &dir, owner),
             Err(error) => Err(error),
         };
-        let mut sandbox = started.inspect_err(|_| {
+        let sandbox = started.inspect_err(|_| {
             // Nothing runs there yet, and the first error is the one to report.
             let _ = fs::remove_dir_all(&dir);
         })?;
@@ -202,20 +204,19 @@ impl Sandbox {
         done.context("the sandbox refused a statement of its set-up")
     }
 
-    async fn wait_until_ready(&mut self) -> Result<()> {
-        let deadline = Instant::now() + START_TIMEOUT;
-        loop {
-            match self.execute("postgres", "select 1").await {
-                Ok(()) => return Ok(()),
-                Err(error) if Instant::now() > deadline || self.server_ended() => {
-                    let log = fs::read_to_string(self.dir.join("server.log")).unwrap_or_default();
-                    let last: Vec<&str> = log.lines().rev().take(5).collect();
-                    let last: Vec<&str> = last.into_iter().rev().collect();
-                    return Err(error.context(format!("the sandbox's server did not start: {}", last.join(" | "))));
-                }
-                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
-            }
-        }
+    async fn wait_until_ready(&self) -> Result<()> {
+        let pauses = START_PAUSES.within(START_TIMEOUT);
+        let ready = retry(
+            pauses,
+            |_| !self.server_ended(),
+            async |_| self.execute("postgres", "select 1").await,
+        );
+        ready.await.map_err(|error| {
+            let log = fs::read_to_string(self.dir.join("server.log")).unwrap_or_default();
+            let last: Vec<&str> = log.lines().rev().take(5).collect();
+            let last: Vec<&str> = last.into_iter().rev().collect();
+            error.context(format!("the sandbox's server did not start: {}", last.join(" | ")))
+        })
     }
 
     /// The server removes postmaster.pid when it stops, and has not written it before it starts.
