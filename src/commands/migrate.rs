@@ -9,7 +9,7 @@ use humantime::Duration as HumanDuration;
 use super::{Context, interrupted};
 use crate::database::Database;
 use crate::failure::Failure;
-use crate::migrations::{Patience, Plan};
+use crate::migrations::{LockLimits, Plan};
 use crate::output::{Report, one_line};
 use report::{DryRun, Outcome};
 
@@ -66,11 +66,11 @@ impl Args {
                 one_line(policy)
             ));
         }
-        let patience = Patience {
+        let limits = LockLimits {
             lock_timeout: self.lock_timeout.into(),
             lock_wait: self.lock_wait.into(),
         };
-        let applied = plan.apply(database, patience, &note).await?;
+        let applied = plan.apply(database, limits, &note).await?;
         Ok(Box::new(Outcome {
             applied: applied.into_iter().map(Into::into).collect(),
             version: plan.version_after(),

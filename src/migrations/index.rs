@@ -12,7 +12,7 @@ use serde::Deserialize;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
-use super::{LOCK_ATTEMPTS, LOCK_PAUSE, Note, POLL, Patience, error, lock, step};
+use super::{LOCK_ATTEMPTS, LOCK_PAUSE, LockLimits, Note, POLL, error, lock, step};
 use crate::database::Database;
 use crate::failure::Failure;
 
@@ -43,7 +43,7 @@ struct Oldest {
 pub async fn build(
     database: &Database,
     migration: &Migration,
-    patience: Patience,
+    limits: LockLimits,
     note: Note<'_>,
 ) -> Result<bool, Failure> {
     let index = index_name(migration)?;
@@ -74,7 +74,7 @@ pub async fn build(
             continue;
         }
         if state.exists && !state.valid {
-            drop_invalid(database, &index, patience).await?;
+            drop_invalid(database, &index, limits).await?;
             continue;
         }
         let built = tokio::select! {
@@ -132,10 +132,10 @@ async fn look(database: &Database, index: &str) -> Result<State, Failure> {
 }
 
 /// Drops the index, if it is still invalid and nobody's build once this process has the lock.
-async fn drop_invalid(database: &Database, index: &str, patience: Patience) -> Result<(), Failure> {
+async fn drop_invalid(database: &Database, index: &str, limits: LockLimits) -> Result<(), Failure> {
     let mut attempt = 1;
     loop {
-        lock(database, patience).await?;
+        lock(database, limits).await?;
         let state = database.json_within(STATE_SQL, &[(&index, Type::TEXT)]).await;
         let state: State = state.map_err(|error| error.explain(&format!("can't look at index {index}")))?;
         let sql = if state.exists && !state.valid && state.builder.is_none() {

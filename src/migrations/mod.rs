@@ -111,14 +111,14 @@ impl Plan {
     pub async fn apply(
         &self,
         database: &Database,
-        patience: Patience,
+        limits: LockLimits,
         note: Note<'_>,
     ) -> Result<Vec<&Migration>, Failure> {
         let mut applied = Vec::new();
         for migration in &self.pending {
             let start = Instant::now();
             let label = format!("V{} {}", migration.version(), migration.name());
-            if apply(database, migration, patience, note).await? {
+            if apply(database, migration, limits, note).await? {
                 note(&format!("applied {label} ({} ms)", start.elapsed().as_millis()));
                 applied.push(migration);
             } else {
@@ -129,9 +129,9 @@ impl Plan {
     }
 }
 
-/// How migrations wait.
+/// How long migrations wait for locks.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct LockLimits {
     /// How long a statement may wait for a lock on a table.
     pub lock_timeout: Duration,
     /// How long to wait for another migrate.
@@ -143,16 +143,16 @@ pub struct Patience {
 async fn apply(
     database: &Database,
     migration: &Migration,
-    patience: Patience,
+    limits: LockLimits,
     note: Note<'_>,
 ) -> Result<bool, Failure> {
     let sql = migration.sql().unwrap_or_default();
     if sql.starts_with(NO_TRANSACTION) {
-        return index::build(database, migration, patience, note).await;
+        return index::build(database, migration, limits, note).await;
     }
     let mut attempt = 1;
     loop {
-        lock(database, patience).await?;
+        lock(database, limits).await?;
         let error = match step(database, migration).await {
             Ok(applied) => {
                 let done = database.run("commit").await;
@@ -181,12 +181,12 @@ async fn apply(
 
 /// Begins the transaction in which this process alone migrates. It polls: a waiting statement would hold a snapshot, and
 /// a concurrent index build elsewhere waits for those.
-async fn lock(database: &Database, patience: Patience) -> Result<(), Failure> {
+async fn lock(database: &Database, limits: LockLimits) -> Result<(), Failure> {
     let opening = format!(
         "set local lock_timeout = {}; set local idle_in_transaction_session_timeout = 0",
-        patience.lock_timeout.as_millis()
+        limits.lock_timeout.as_millis()
     );
-    let deadline = Instant::now() + patience.lock_wait;
+    let deadline = Instant::now() + limits.lock_wait;
     loop {
         let locked: bool = database
             .json_after(&opening, include_str!("lock.sql"), &[])
@@ -200,7 +200,7 @@ async fn lock(database: &Database, patience: Patience) -> Result<(), Failure> {
         if Instant::now() >= deadline {
             return Err(Failure::new(format!(
                 "another migrate has been at work for {} s",
-                patience.lock_wait.as_secs()
+                limits.lock_wait.as_secs()
             ))
             .remedy("wait for it, or give this one more time with --lock-wait"));
         }
