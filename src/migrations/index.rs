@@ -12,9 +12,10 @@ use serde::Deserialize;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
-use super::{LOCK_ATTEMPTS, LOCK_PAUSE, LockLimits, Note, POLL, error, lock, step};
+use super::{LOCK_ATTEMPTS, LockLimits, Note, POLL, Refusal, error, lock, lock_pauses, step};
 use crate::database::Database;
 use crate::failure::Failure;
+use crate::retry::retry;
 
 /// The pause before the first look at what a build waits for, and between two.
 const WATCH_PAUSE: Duration = Duration::from_secs(1);
@@ -49,7 +50,7 @@ pub async fn build(
     let index = index_name(migration)?;
     let label = format!("V{} {}", migration.version(), migration.name());
     let mut told = false;
-    loop {
+    let attempt = async |_| {
         let state = look(database, &index).await?;
         if !state.valid
             && let Some(oldest) = &state.oldest
@@ -70,27 +71,31 @@ pub async fn build(
                 ));
                 told = true;
             }
-            tokio::time::sleep(POLL).await;
-            continue;
+            return Err(Refusal::Contended);
         }
         if state.exists && !state.valid {
             drop_invalid(database, &index, limits).await?;
-            continue;
+            return Err(Refusal::Contended);
         }
         let built = tokio::select! {
             built = step(database, migration) => built,
             never = watch(database, &label, state.oldest.map(|oldest| oldest.pid), note) => match never {},
         };
         match built {
-            Ok(_) if !look(database, &index).await?.valid => {
-                return Err(Failure::new(format!("{label}: index {index} did not come about"))
-                    .remedy("another relation in schema public may have its name: rename that, then run sessctl migrate again"));
-            }
-            Ok(applied) => return Ok(applied),
-            Err(error) if is_race(&error) => tokio::time::sleep(POLL).await,
-            Err(error) => return Err(error::explain(database, migration, &error).await),
+            Ok(_) if !look(database, &index).await?.valid => Err(Failure::new(format!(
+                "{label}: index {index} did not come about"
+            ))
+            .remedy("another relation in schema public may have its name: rename that, then run sessctl migrate again")
+            .into()),
+            Ok(applied) => Ok(applied),
+            Err(error) if is_race(&error) => Err(Refusal::Contended),
+            Err(error) => Err(error::explain(database, migration, &error).await.into()),
         }
-    }
+    };
+    // The pauses never end: another process's build takes as long as it takes.
+    retry(POLL, Refusal::is_contended, attempt)
+        .await
+        .map_err(|refusal| refusal.or(|| Failure::new(format!("{label}: index {index} is not built"))))
 }
 
 /// Says whom the build waits for, once it does so for a while. It looks over a connection of its own; where there is none to
@@ -133,8 +138,7 @@ async fn look(database: &Database, index: &str) -> Result<State, Failure> {
 
 /// Drops the index, if it is still invalid and nobody's build once this process has the lock.
 async fn drop_invalid(database: &Database, index: &str, limits: LockLimits) -> Result<(), Failure> {
-    let mut attempt = 1;
-    loop {
+    let attempt = async |number| {
         lock(database, limits).await?;
         let state = database.json_within(STATE_SQL, &[(&index, Type::TEXT)]).await;
         let state: State = state.map_err(|error| error.explain(&format!("can't look at index {index}")))?;
@@ -147,13 +151,15 @@ async fn drop_invalid(database: &Database, index: &str, limits: LockLimits) -> R
             return Ok(());
         };
         let _ = database.run("rollback").await;
-        if error.code() != Some(&SqlState::LOCK_NOT_AVAILABLE) || attempt == LOCK_ATTEMPTS {
-            let what = format!("can't drop the invalid index {index}");
-            return Err(database.explain(error.into(), &what).await);
+        if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) && number < LOCK_ATTEMPTS {
+            return Err(Refusal::Contended);
         }
-        tokio::time::sleep(LOCK_PAUSE * attempt).await;
-        attempt += 1;
-    }
+        let what = format!("can't drop the invalid index {index}");
+        Err(database.explain(error.into(), &what).await.into())
+    };
+    retry(lock_pauses(), Refusal::is_contended, attempt)
+        .await
+        .map_err(|refusal| refusal.or(|| Failure::new(format!("can't drop the invalid index {index}"))))
 }
 
 /// The name in `create index concurrently if not exists NAME on …`.

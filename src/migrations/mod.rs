@@ -15,8 +15,9 @@ use std::time::{Duration, Instant};
 use refinery::Migration;
 use tokio_postgres::error::SqlState;
 
-use crate::database::Database;
+use crate::database::{Database, explain};
 use crate::failure::Failure;
+use crate::retry::{Backoff, retry};
 use preflight::{Changes, preflight};
 use runner::step;
 
@@ -33,12 +34,12 @@ const OLDEST_SERVER: i32 = 150_000;
 /// The first line of a migration that runs outside a transaction; it builds one index.
 const NO_TRANSACTION: &str = "-- sessctl: no-transaction";
 
-/// How often a migration that could not get its locks in time is tried, and the pause after the first try.
+/// How often a migration that can't get its locks in time is tried, and the pauses between.
 const LOCK_ATTEMPTS: u32 = 8;
-const LOCK_PAUSE: Duration = Duration::from_millis(500);
+const LOCK_PAUSES: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(4));
 
-/// The pause between two looks at whether the other process has done its part.
-const POLL: Duration = Duration::from_millis(100);
+/// The pauses between two looks at whether another process has done its part.
+const POLL: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_millis(400));
 
 /// The migrations of this binary, oldest first.
 pub fn all() -> Vec<Migration> {
@@ -150,13 +151,12 @@ async fn apply(
     if sql.starts_with(NO_TRANSACTION) {
         return index::build(database, migration, limits, note).await;
     }
-    let mut attempt = 1;
-    loop {
+    let attempt = async |number| {
         lock(database, limits).await?;
         let error = match step(database, migration).await {
             Ok(applied) => {
                 let done = database.run("commit").await;
-                done.map_err(|error| crate::database::explain(&error, "can't commit the migration"))?;
+                done.map_err(|error| explain(&error, "can't commit the migration"))?;
                 return Ok(applied);
             }
             Err(error) => error,
@@ -166,16 +166,50 @@ async fn apply(
         let is_contended = [SqlState::LOCK_NOT_AVAILABLE, SqlState::T_R_DEADLOCK_DETECTED]
             .iter()
             .any(|code| error::has_code(&error, code));
-        if !is_contended || attempt == LOCK_ATTEMPTS {
-            return Err(error::explain(database, migration, &error).await);
+        if !is_contended || number == LOCK_ATTEMPTS {
+            return Err(error::explain(database, migration, &error).await.into());
         }
         note(&format!(
-            "V{} {}: a table is in use, trying again ({attempt} of {LOCK_ATTEMPTS})",
+            "V{} {}: a table is in use, trying again ({number} of {LOCK_ATTEMPTS})",
             migration.version(),
             migration.name()
         ));
-        tokio::time::sleep(LOCK_PAUSE * attempt).await;
-        attempt += 1;
+        Err(Refusal::Contended)
+    };
+    retry(lock_pauses(), Refusal::is_contended, attempt)
+        .await
+        .map_err(|refusal| refusal.or(|| Failure::new("a table was in use for too long")))
+}
+
+/// The pauses between [`LOCK_ATTEMPTS`] attempts.
+fn lock_pauses() -> impl Iterator<Item = Duration> {
+    LOCK_PAUSES.take(LOCK_ATTEMPTS as usize - 1)
+}
+
+/// Why an attempt did not succeed.
+enum Refusal {
+    /// Something of another process is in the way: a later attempt may succeed.
+    Contended,
+    Final(Failure),
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        Self::Final(failure)
+    }
+}
+
+impl Refusal {
+    fn is_contended(&self) -> bool {
+        matches!(self, Self::Contended)
+    }
+
+    /// The failure, or another one where the last attempt was contended.
+    fn or(self, contended: impl FnOnce() -> Failure) -> Failure {
+        match self {
+            Self::Final(failure) => failure,
+            Self::Contended => contended(),
+        }
     }
 }
 
@@ -186,8 +220,7 @@ async fn lock(database: &Database, limits: LockLimits) -> Result<(), Failure> {
         "set local lock_timeout = {}; set local idle_in_transaction_session_timeout = 0",
         limits.lock_timeout.as_millis()
     );
-    let deadline = Instant::now() + limits.lock_wait;
-    loop {
+    let attempt = async |_| {
         let locked: bool = database
             .json_after(&opening, include_str!("lock.sql"), &[])
             .await
@@ -196,14 +229,18 @@ async fn lock(database: &Database, limits: LockLimits) -> Result<(), Failure> {
             return Ok(());
         }
         let ended = database.run("rollback").await;
-        ended.map_err(|error| crate::database::explain(&error, "can't lock the migrations"))?;
-        if Instant::now() >= deadline {
-            return Err(Failure::new(format!(
-                "another migrate has been at work for {} s",
-                limits.lock_wait.as_secs()
-            ))
-            .remedy("wait for it, or give this one more time with --lock-wait"));
-        }
-        tokio::time::sleep(POLL).await;
-    }
+        ended.map_err(|error| explain(&error, "can't lock the migrations"))?;
+        Err(Refusal::Contended)
+    };
+    retry(POLL.within(limits.lock_wait), Refusal::is_contended, attempt)
+        .await
+        .map_err(|refusal| {
+            refusal.or(|| {
+                Failure::new(format!(
+                    "another migrate has been at work for {} s",
+                    limits.lock_wait.as_secs()
+                ))
+                .remedy("wait for it, or give this one more time with --lock-wait")
+            })
+        })
 }
