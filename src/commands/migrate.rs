@@ -63,7 +63,7 @@ impl Args {
         for policy in &plan.leaves {
             context.terminal.warn(&format!(
                 "{} is not sessctl's and stays; sessctl verify shows what it lets pass",
-                one_line(policy)
+                one_line(&policy.to_string())
             ));
         }
         let limits = LockLimits {

@@ -18,6 +18,7 @@ use tokio_postgres::error::SqlState;
 use crate::database::{Database, explain};
 use crate::failure::Failure;
 use crate::retry::{Backoff, retry};
+use crate::schema::Object;
 use preflight::{Changes, preflight};
 use runner::step;
 
@@ -60,7 +61,7 @@ pub struct Plan {
     /// Every right, policy, constraint and index that is taken away.
     pub takes_away: Vec<String>,
     /// Policies of others, which stay.
-    pub leaves: Vec<String>,
+    pub leaves: Vec<Object>,
 }
 
 impl Plan {

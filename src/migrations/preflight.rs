@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::replaced::{SCRIPT_POLICIES, takes_away};
 use crate::database::Database;
 use crate::failure::Failure;
-use crate::schema::{Facts, Found, snapshot};
+use crate::schema::{Facts, Found, Kind, Object, snapshot};
 
 /// Columns for which no value could be made up.
 const CORE_COLUMNS: [&str; 3] = ["user_id", "session_id", "platform"];
@@ -37,7 +37,7 @@ struct ForeignObject {
 pub(super) struct Changes {
     pub(super) takes_away: Vec<String>,
     /// Policies of others.
-    pub(super) leaves: Vec<String>,
+    pub(super) leaves: Vec<Object>,
 }
 
 /// Looks whether the migrations can work here, and what they would do to what is there.
@@ -56,8 +56,8 @@ pub(super) async fn preflight(database: &Database, pending: &[Migration]) -> Res
         .filter(|(version, _)| is_pending(version))
         .map(|(_, line)| line)
         .collect();
-    let is_ours = |object: &str| expected.contains_key(object) || SCRIPT_POLICIES.contains(&object);
-    let policies = found.facts().keys().filter(|object| object.starts_with("policy "));
+    let is_ours = |object: &Object| expected.contains_key(object) || SCRIPT_POLICIES.contains(&object.name.as_str());
+    let policies = found.facts().keys().filter(|object| object.kind == Kind::Policy);
     Ok(Changes {
         takes_away,
         leaves: policies.filter(|object| !is_ours(object)).cloned().collect(),
@@ -160,23 +160,22 @@ fn refuse_foreign_objects(look: &Preflight) -> Result<(), Failure> {
 
 /// A table of that name which is not the script's is left alone.
 fn refuse_other_shape(expected: &Facts, found: &Facts) -> Result<(), Failure> {
-    let others: Vec<&String> = found
+    let sessions = Object::sessions();
+    let mut others = found
         .keys()
-        .filter(|object| object.ends_with(" public.user_sessions") && !object.starts_with("table "))
-        .collect();
-    if let Some(other) = others.first() {
+        .filter(|o| o.name == sessions.name && o.kind != sessions.kind);
+    if let Some(other) = others.next() {
         return Err(Failure::new(format!("{other} is there, where sessctl keeps a table"))
             .remedy("rename it, then run sessctl migrate again; nothing was changed"));
     }
-    if !found.contains_key("table public.user_sessions") {
+    if !found.contains_key(&sessions) {
         return Ok(());
     }
     let mut differences = Vec::new();
-    for (object, properties) in expected
-        .iter()
-        .filter(|(object, _)| object.starts_with("column public.user_sessions."))
-    {
-        let name = object.rsplit('.').next().unwrap_or_default();
+    for (object, properties) in expected {
+        let Some(name) = object.sessions_column() else {
+            continue;
+        };
         let wanted = properties.get("type");
         match found.get(object).map(|there| there.get("type")) {
             Some(there) if there != wanted => differences.push(format!(

@@ -1,13 +1,13 @@
 //! What the migrations take away from what is there.
 
-use crate::schema::{Class, Facts, compare};
+use crate::schema::{Class, Facts, Grant, Kind, Object, compare};
 
 /// The script's policies; ours bear three of the names.
 pub(super) const SCRIPT_POLICIES: [&str; 4] = [
-    "policy Users can view their own sessions",
-    "policy Users can create their own sessions",
-    "policy Users can update their own sessions",
-    "policy Service role can manage all sessions",
+    "Users can view their own sessions",
+    "Users can create their own sessions",
+    "Users can update their own sessions",
+    "Service role can manage all sessions",
 ];
 
 /// The migrations that take something away: of the table, policies, rights on the script's maintenance functions, rights.
@@ -21,36 +21,34 @@ pub(super) fn takes_away(expected: &Facts, found: &Facts) -> Vec<(i32, String)> 
     let mut lines = Vec::new();
     let differences = compare(expected, found);
     // Such a function can't be replaced: it goes, and everybody's rights on it.
-    let is_dropped = |object: &str| {
+    let is_dropped = |object: &Object| {
         differences.iter().any(|d| {
-            d.object == object && d.found.is_some() && ["kind", "arguments", "result"].contains(&d.property.as_str())
+            d.object == *object && d.found.is_some() && ["kind", "arguments", "result"].contains(&d.property.as_str())
         })
     };
     for difference in &differences {
         let object = &difference.object;
-        if let (Some(right), None) = (difference.property.strip_prefix("grant "), &difference.expected)
+        if let (Some(Grant { right, role }), None) = (Grant::of(&difference.property), &difference.expected)
             && (difference.class == Class::Drift || is_dropped(object))
         {
-            let right = right.replacen(" to ", &format!(" on {object} from "), 1);
-            let of_maintenance = object.contains("_sessions(");
+            let of_maintenance = object.name.contains("_sessions(");
             let version = if of_maintenance {
                 MAINTENANCE_VERSION
             } else {
                 RIGHTS_VERSION
             };
-            lines.push((version, format!("right {right}")));
-        } else if object.starts_with("constraint ") && difference.property == "definition" && difference.found.is_some()
-        {
+            lines.push((version, format!("right {right} on {object} from {role}")));
+        } else if object.kind == Kind::Constraint && difference.property == "definition" && difference.found.is_some() {
             let line = format!(
                 "{object} as it is ({}), and makes it {}",
                 difference.found.as_deref().unwrap_or_default(),
                 difference.expected.as_deref().unwrap_or_default()
             );
             lines.push((TABLE_VERSION, line));
-        } else if object == "index idx_user_sessions_session_id" {
+        } else if object.is(Kind::Index, "idx_user_sessions_session_id") {
             let line = format!("{object} (it repeats the one of the UNIQUE constraint)");
             lines.push((TABLE_VERSION, line));
-        } else if object.starts_with("index ") && difference.property == "definition" && difference.found.is_some() {
+        } else if object.kind == Kind::Index && difference.property == "definition" && difference.found.is_some() {
             let line = format!(
                 "{object} as it is, and builds it as {}",
                 difference.expected.as_deref().unwrap_or_default()
@@ -58,12 +56,14 @@ pub(super) fn takes_away(expected: &Facts, found: &Facts) -> Vec<(i32, String)> 
             lines.push((TABLE_VERSION, line));
         }
     }
-    for policy in SCRIPT_POLICIES.iter().filter(|policy| found.contains_key(**policy)) {
-        let ours = expected.get(*policy);
+    for policy in SCRIPT_POLICIES.map(|name| Object::new(Kind::Policy, name)) {
+        let (Some(there), ours) = (found.get(&policy), expected.get(&policy)) else {
+            continue;
+        };
         if ours.is_none() {
             let line = format!("{policy} (service_role bypasses row level security)");
             lines.push((POLICIES_VERSION, line));
-        } else if ours != found.get(*policy) {
+        } else if ours != Some(there) {
             let line = format!("{policy} as it is, and makes it anew for authenticated alone");
             lines.push((POLICIES_VERSION, line));
         }

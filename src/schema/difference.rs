@@ -1,10 +1,8 @@
 //! The difference between what the schema is and what it should be, and what each difference means.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 
-use super::Facts;
+use super::{Facts, Grant, Kind, Object, Properties};
 
 /// The API's roles: what they may do beyond ours is a matter of safety.
 const API_ROLES: [&str; 5] = ["PUBLIC", "anon", "authenticated", "service_role", "authenticator"];
@@ -25,8 +23,8 @@ pub enum Class {
 /// One difference.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Difference {
-    /// The object, its kind first: `policy NAME`, `column public.user_sessions.NAME`.
-    pub object: String,
+    /// The object.
+    pub object: Object,
     /// Which of its properties; `present` where the whole object is missing or extra.
     pub property: String,
     /// What the migrations make; absent for what is extra.
@@ -43,9 +41,9 @@ pub struct Difference {
 /// All differences between two sets of facts, by object.
 pub fn compare(expected: &Facts, found: &Facts) -> Vec<Difference> {
     let mut differences = Vec::new();
-    let mut add = |object: &str, property: &str, wanted: Option<&String>, is: Option<&String>| {
+    let mut add = |object: &Object, property: &str, wanted: Option<&String>, is: Option<&String>| {
         differences.push(Difference {
-            object: object.to_owned(),
+            object: object.clone(),
             property: property.to_owned(),
             expected: wanted.cloned(),
             found: is.cloned(),
@@ -88,7 +86,7 @@ pub fn compare(expected: &Facts, found: &Facts) -> Vec<Difference> {
         if is_demanded_of_clients(object, there) {
             add(object, "nullable", None, Some(&missing));
         }
-        for (property, is) in there.iter().filter(|(property, _)| grantee(property).is_some()) {
+        for (property, is) in there.iter().filter(|(property, _)| Grant::of(property).is_some()) {
             add(object, property, None, Some(is));
         }
     }
@@ -96,7 +94,7 @@ pub fn compare(expected: &Facts, found: &Facts) -> Vec<Difference> {
 }
 
 /// A policy as the statement that makes it has it; absent where these are the properties of something else.
-fn policy(properties: &BTreeMap<String, String>) -> Option<String> {
+fn policy(properties: &Properties) -> Option<String> {
     let of = |property| properties.get(property);
     let mut text = format!("{} for {} to {}", of("kind")?, of("command")?, of("roles")?);
     for (words, property) in [("using", "using"), ("with check", "check")] {
@@ -108,31 +106,23 @@ fn policy(properties: &BTreeMap<String, String>) -> Option<String> {
 }
 
 /// Whether every client that does not know of this column fails to insert.
-fn is_demanded_of_clients(object: &str, properties: &BTreeMap<String, String>) -> bool {
-    object.starts_with("column ")
+fn is_demanded_of_clients(object: &Object, properties: &Properties) -> bool {
+    object.kind == Kind::Column
         && properties.get("nullable").is_some_and(|nullable| nullable == "no")
         && ["default", "identity", "generated"]
             .iter()
             .all(|source| !properties.contains_key(*source))
 }
 
-/// The role in `grant RIGHT to ROLE`.
-fn grantee(property: &str) -> Option<&str> {
-    property
-        .strip_prefix("grant ")?
-        .split_once(" to ")
-        .map(|(_, role)| role)
-}
-
-fn class(object: &str, property: &str, is_ours: bool) -> Class {
-    if FREE_PROPERTIES.contains(&property) && object.starts_with("table ") {
+fn class(object: &Object, property: &str, is_ours: bool) -> Class {
+    if FREE_PROPERTIES.contains(&property) && object.kind == Kind::Table {
         return Class::Extra;
     }
     if is_ours {
         return Class::Drift;
     }
-    if let Some(role) = grantee(property) {
-        return if API_ROLES.contains(&role) {
+    if let Some(grant) = Grant::of(property) {
+        return if API_ROLES.contains(&grant.role) {
             Class::Drift
         } else {
             Class::Extra
@@ -142,21 +132,18 @@ fn class(object: &str, property: &str, is_ours: bool) -> Class {
     if property == "comment" {
         return Class::Extra;
     }
-    let harmless = ["column ", "constraint ", "index "]
-        .iter()
-        .any(|kind| object.starts_with(kind));
-    if harmless && property == "present" {
+    let is_harmless = matches!(object.kind, Kind::Column | Kind::Constraint | Kind::Index);
+    if is_harmless && property == "present" {
         Class::Extra
     } else {
         Class::Drift
     }
 }
 
-fn note(object: &str, property: &str, expected: Option<&String>, found: Option<&String>) -> Option<&'static str> {
-    let kind = object.split(' ').next().unwrap_or_default();
+fn note(object: &Object, property: &str, expected: Option<&String>, found: Option<&String>) -> Option<&'static str> {
     let missing = property == "present" && expected.is_some();
-    if let Some(role) = grantee(property) {
-        return match (expected, role) {
+    if let Some(grant) = Grant::of(property) {
+        return match (expected, grant.role) {
             (None, "anon" | "PUBLIC") => Some("reachable without signing in"),
             (None, "authenticated") => Some("every signed-in user has this right"),
             (None, "service_role" | "authenticator") => Some("beyond what the API needs"),
@@ -165,34 +152,34 @@ fn note(object: &str, property: &str, expected: Option<&String>, found: Option<&
             (Some(_), _) => Some("the role may pass this right on"),
         };
     }
-    match (kind, property) {
-        ("table", "row level security") if object != "table public.user_sessions" => None,
-        ("table", "row level security") => Some("every user of the API reads and writes every row"),
-        ("table", "force row level security") => Some("the owner's maintenance may see no rows"),
-        ("table", "persistence") => Some("the rows are lost when the server crashes"),
-        ("table", "children") => Some("reads and maintenance reach the rows of that table too"),
-        ("table", "referenced by") => Some("a cleanup fails at, or takes, the rows that refer to a session"),
-        ("role", "row level security") if object == "role service_role" => Some("maintenance may see no rows"),
-        ("role", "row level security") => Some("the role reads and writes every row"),
-        ("role", "rights through") => Some("the role has the rights of those too"),
-        ("constraint", "enforced") => Some("rows of users who are gone stay, rows of unknown users get in"),
-        ("constraint", "present") if !missing => Some("may refuse what clients write"),
+    match (object.kind, property) {
+        (Kind::Table, "row level security") if *object != Object::sessions() => None,
+        (Kind::Table, "row level security") => Some("every user of the API reads and writes every row"),
+        (Kind::Table, "force row level security") => Some("the owner's maintenance may see no rows"),
+        (Kind::Table, "persistence") => Some("the rows are lost when the server crashes"),
+        (Kind::Table, "children") => Some("reads and maintenance reach the rows of that table too"),
+        (Kind::Table, "referenced by") => Some("a cleanup fails at, or takes, the rows that refer to a session"),
+        (Kind::Role, "row level security") if object.name == "service_role" => Some("maintenance may see no rows"),
+        (Kind::Role, "row level security") => Some("the role reads and writes every row"),
+        (Kind::Role, "rights through") => Some("the role has the rights of those too"),
+        (Kind::Constraint, "enforced") => Some("rows of users who are gone stay, rows of unknown users get in"),
+        (Kind::Constraint, "present") if !missing => Some("may refuse what clients write"),
         (_, "owner lacks") => Some("maintenance and migrations may fail"),
-        ("table", "publications") => Some("a sweep streams an event for each row it ends"),
-        ("policy", "present") if missing => Some("users lose access to their own rows"),
-        ("policy", _) => Some("decides who reads and writes which rows"),
-        ("trigger", "present") if missing => Some("updated_at is no longer kept"),
-        ("trigger", "enabled") => Some("updated_at is no longer kept"),
-        ("trigger", _) if expected.is_none() => Some("runs with every write to the table"),
-        ("rule", _) => Some("rewrites statements on the table"),
-        ("view", "options") => Some("without security_invoker every reader sees everybody's sessions"),
-        ("function", "settings") => Some("a caller's search_path could put other functions under its feet"),
-        ("function", "security") => Some("runs with its owner's rights"),
-        ("index", "valid") => Some("costs every write and serves no read"),
-        ("index", "present") if missing => Some("lookups and maintenance get slow"),
-        ("column", "nullable") if expected.is_none() => Some("without a default every client's insert fails"),
+        (Kind::Table, "publications") => Some("a sweep streams an event for each row it ends"),
+        (Kind::Policy, "present") if missing => Some("users lose access to their own rows"),
+        (Kind::Policy, _) => Some("decides who reads and writes which rows"),
+        (Kind::Trigger, "present") if missing => Some("updated_at is no longer kept"),
+        (Kind::Trigger, "enabled") => Some("updated_at is no longer kept"),
+        (Kind::Trigger, _) if expected.is_none() => Some("runs with every write to the table"),
+        (Kind::Rule, _) => Some("rewrites statements on the table"),
+        (Kind::View, "options") => Some("without security_invoker every reader sees everybody's sessions"),
+        (Kind::Function, "settings") => Some("a caller's search_path could put other functions under its feet"),
+        (Kind::Function, "security") => Some("runs with its owner's rights"),
+        (Kind::Index, "valid") => Some("costs every write and serves no read"),
+        (Kind::Index, "present") if missing => Some("lookups and maintenance get slow"),
+        (Kind::Column, "nullable") if expected.is_none() => Some("without a default every client's insert fails"),
         (_, "owner") => Some("the owner may do anything with it"),
-        ("constraint", "validated") => Some("old rows may not comply"),
+        (Kind::Constraint, "validated") => Some("old rows may not comply"),
         _ => None,
     }
 }

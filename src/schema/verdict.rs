@@ -5,27 +5,27 @@ use std::str::FromStr;
 use refinery::Migration;
 use serde::Serialize;
 
-use super::{Class, Difference, Found, compare, snapshot};
+use super::{Class, Difference, Found, Kind, Object, compare, snapshot};
 use crate::database::Database;
 use crate::failure::Failure;
 use crate::migrations::{self, Applied};
 
 /// An object that a team has added on purpose.
 #[derive(Clone, Debug)]
-pub struct Allowed {
-    object: String,
-}
+pub struct Allowed(Object);
 
 impl FromStr for Allowed {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text.split_once(':') {
-            Some((kind @ ("trigger" | "policy"), name)) if !name.is_empty() => Ok(Self {
-                object: format!("{kind} {name}"),
-            }),
-            _ => Err("expected trigger:NAME or policy:NAME".into()),
-        }
+        let object = text.split_once(':').and_then(|(kind, name)| {
+            let kind = kind.parse().ok()?;
+            let may_be_allowed = matches!(kind, Kind::Trigger | Kind::Policy) && !name.is_empty();
+            may_be_allowed.then(|| Object::new(kind, name))
+        });
+        object
+            .map(Self)
+            .ok_or_else(|| "expected trigger:NAME or policy:NAME".into())
     }
 }
 
@@ -74,9 +74,9 @@ impl Verdict {
             allowed: Vec::new(),
         };
         // Of a database that sessctl has never been in, the pending migrations say it all.
-        if !applied.is_empty() || found.facts().contains_key("schema sessctl") {
+        if !applied.is_empty() || found.facts().contains_key(&Object::schema()) {
             for difference in compare(&snapshot(), found.facts()) {
-                if difference.expected.is_none() && allow.iter().any(|allowed| allowed.object == difference.object) {
+                if difference.expected.is_none() && allow.iter().any(|Allowed(object)| *object == difference.object) {
                     verdict.allowed.push(difference);
                 } else if difference.class == Class::Drift || strict {
                     verdict.drift.push(difference);
@@ -100,7 +100,7 @@ pub async fn is_up_to_date(database: &Database) -> Result<bool, Failure> {
 
 /// What is wrong with a row of the history, if anything is.
 fn history_difference(applied: &Applied, ours: &[Migration]) -> Option<Difference> {
-    let object = format!("migration V{} {}", applied.version, applied.name);
+    let object = Object::new(Kind::Migration, format!("V{} {}", applied.version, applied.name));
     let difference = |property: &str, expected: Option<String>, found: &str, note| Difference {
         object: object.clone(),
         property: property.into(),

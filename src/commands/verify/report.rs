@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::failure::exit;
 use crate::output::{Page, Report, Rows, Style, one_line};
-use crate::schema::{Difference, Pending, Verdict};
+use crate::schema::{Difference, Kind, Object, Pending, Verdict};
 
 /// One difference in one line.
 fn sentence(difference: &Difference) -> String {
@@ -104,7 +104,7 @@ impl Report for Verified {
     fn csv(&self) -> Option<Rows> {
         let header = vec!["class", "object", "property", "expected", "found", "note"];
         let pending = self.verdict.pending.iter().map(|Pending { version, name }| {
-            let object = format!("migration V{version} {name}");
+            let object = Object::new(Kind::Migration, format!("V{version} {name}")).to_string();
             ["pending", &object, "present", "yes", "no", ""]
                 .map(Into::into)
                 .to_vec()
@@ -113,7 +113,7 @@ impl Report for Verified {
             differences.iter().map(move |d| {
                 vec![
                     class.into(),
-                    d.object.clone(),
+                    d.object.to_string(),
                     d.property.clone(),
                     d.expected.clone().unwrap_or_default(),
                     d.found.clone().unwrap_or_default(),
