@@ -1,5 +1,8 @@
 -- The rules of maintenance, once: which sessions end, which go, and the batches in which they do.
 -- The command line, pg_cron jobs and the public functions all call what stands here.
+-- sessctl: revokes rights on schema sessctl
+-- sessctl: revokes rights on function public.end_inactive_sessions(integer)
+-- sessctl: revokes rights on function public.cleanup_old_sessions(integer)
 
 -- Each session with the last sign of life it gave: of the times that clients write, the first that is set and not
 -- in the future (five minutes are forgiven to a clock that is ahead). Without any it has never been seen.

@@ -222,9 +222,9 @@ fn the_place_of_an_error_is_shown_with_a_caret() {
     let run = db
         .sessctl(&["migrate"])
         .exits(3)
-        .says("migration V04__maintenance_functions.sql:11:3 failed: column s.end_reason does not exist");
+        .says("migration V04__maintenance_functions.sql:14:3 failed: column s.end_reason does not exist");
     assert!(
-        run.stderr.contains("\n11 |   s.end_reason,\n   |   ^\n"),
+        run.stderr.contains("\n14 |   s.end_reason,\n   |   ^\n"),
         "{}",
         run.stderr
     );

@@ -3,7 +3,7 @@
 use refinery::Migration;
 use serde::Deserialize;
 
-use super::replaced::{SCRIPT_POLICIES, takes_away};
+use super::replaced::Declarations;
 use crate::database::Database;
 use crate::failure::Failure;
 use crate::schema::{Facts, Found, Kind, Object, snapshot};
@@ -50,16 +50,11 @@ pub(super) async fn preflight(database: &Database, pending: &[Migration]) -> Res
     let found = Found::read(database).await?;
     let expected = snapshot();
     refuse_other_shape(&expected, found.facts())?;
-    let is_pending = |version: &i32| pending.iter().any(|migration| migration.version() == *version);
-    let takes_away = takes_away(&expected, found.facts())
-        .into_iter()
-        .filter(|(version, _)| is_pending(version))
-        .map(|(_, line)| line)
-        .collect();
-    let is_ours = |object: &Object| expected.contains_key(object) || SCRIPT_POLICIES.contains(&object.name.as_str());
+    let declarations = Declarations::of(pending);
+    let is_ours = |object: &Object| expected.contains_key(object) || declarations.drops(object).is_some();
     let policies = found.facts().keys().filter(|object| object.kind == Kind::Policy);
     Ok(Changes {
-        takes_away,
+        takes_away: declarations.lines(&expected, found.facts()),
         leaves: policies.filter(|object| !is_ours(object)).cloned().collect(),
     })
 }

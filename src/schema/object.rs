@@ -109,6 +109,11 @@ impl Object {
         self.kind == kind && self.name == name
     }
 
+    /// Whether it is in schema sessctl.
+    pub fn is_private(&self) -> bool {
+        self.name.starts_with("sessctl.")
+    }
+
     /// The schema sessctl.
     pub fn schema() -> Self {
         Self::new(Kind::Schema, "sessctl")
