@@ -2,6 +2,7 @@
 
 mod difference;
 mod object;
+mod snapshot;
 mod verdict;
 
 use std::collections::BTreeMap;
@@ -15,11 +16,11 @@ use crate::migrations::Applied;
 pub use difference::{Class, Difference, compare};
 pub(crate) use object::Grant;
 pub use object::{Kind, Object};
+pub use snapshot::{snapshot, write as write_snapshot};
 pub use verdict::{Allowed, Pending, Verdict, is_up_to_date};
 
 const FACTS_SQL: &str = include_str!("facts.sql");
 const SETTINGS_SQL: &str = include_str!("facts_settings.sql");
-const SNAPSHOT: &str = include_str!("snapshot.json");
 
 /// Properties by object: `table public.user_sessions` → `persistence` → `permanent`.
 pub type Facts = BTreeMap<Object, Properties>;
@@ -60,14 +61,6 @@ impl Found {
     pub fn history(&self) -> Option<&[Applied]> {
         self.history.as_deref()
     }
-}
-
-/// What the migrations of this binary make, on every version of the server.
-///
-/// # Panics
-/// Where the embedded file is broken, which a test would have seen.
-pub fn snapshot() -> Facts {
-    serde_json::from_str(SNAPSHOT).expect("src/schema/snapshot.json is made by make snapshot")
 }
 
 fn from_rows<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Facts, D::Error> {
