@@ -1,5 +1,6 @@
 //! `sessctl verify`: is the schema still what the migrations make?
 
+mod lines;
 mod report;
 
 use anyhow::Result;

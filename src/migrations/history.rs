@@ -15,17 +15,17 @@ pub struct Applied {
     /// The migration's version.
     pub version: i32,
     /// Its name, as in its file's name.
-    #[serde(deserialize_with = "or_empty")]
+    #[serde(default, deserialize_with = "or_empty")]
     pub name: String,
     /// When it was applied, RFC 3339.
-    #[serde(deserialize_with = "or_empty")]
+    #[serde(default, deserialize_with = "or_empty")]
     pub applied_on: String,
     /// The checksum of its name, version and text.
-    #[serde(deserialize_with = "or_empty")]
+    #[serde(default, deserialize_with = "or_empty")]
     pub checksum: String,
 }
 
-/// refinery's table lets each of its texts be null.
+/// refinery's table lets each of its texts be null, and somebody may have dropped a column.
 fn or_empty<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }

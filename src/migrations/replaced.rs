@@ -127,11 +127,7 @@ fn parse(sql: &str) -> Result<Vec<Declaration>, String> {
 
 /// Whether rights on `object` are rights on `holder`: the object itself, a column of it, or a part of the schema.
 fn holds(holder: &Object, object: &Object) -> bool {
-    let is_part = object
-        .name
-        .strip_prefix(&holder.name)
-        .is_some_and(|rest| rest.starts_with('.'));
-    object == holder || is_part && (holder.kind == Kind::Schema || object.kind == Kind::Column)
+    object == holder || object.is_part_of(holder) && (holder.kind == Kind::Schema || object.kind == Kind::Column)
 }
 
 /// Whether this is a function that `create or replace` can't change: it is dropped, and everybody's rights on it.

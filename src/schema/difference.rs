@@ -1,6 +1,9 @@
 //! The difference between what the schema is and what it should be, and what each difference means.
 
+use std::time::{Duration, Instant};
+
 use serde::Serialize;
+use similar::{Algorithm, ChangeTag, capture_diff_slices_deadline};
 
 use super::{Facts, Grant, Kind, Object, Properties};
 
@@ -9,6 +12,9 @@ const API_ROLES: [&str; 5] = ["PUBLIC", "anon", "authenticated", "service_role",
 
 /// Properties that a team may set as it likes.
 const FREE_PROPERTIES: [&str; 4] = ["options", "replica identity", "publications", "referenced by"];
+
+/// How long to look for a short difference of two texts.
+const DIFF_TIME: Duration = Duration::from_millis(100);
 
 /// How much a difference matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -36,6 +42,28 @@ pub struct Difference {
     /// How much it matters.
     #[serde(skip)]
     pub class: Class,
+}
+
+impl Difference {
+    /// Where a value is a text of several lines: the lines that only one of the two values has, after `-` where they are
+    /// expected and after `+` where they were found. Empty where each value is one line.
+    pub fn changed_lines(&self) -> Vec<String> {
+        let lines = |value: &'_ Option<String>| -> Vec<String> {
+            let text = value.iter().flat_map(|text| text.split('\n'));
+            text.map(ToOwned::to_owned).collect()
+        };
+        let (expected, found) = (lines(&self.expected), lines(&self.found));
+        if expected.len() < 2 && found.len() < 2 {
+            return Vec::new();
+        }
+        let deadline = Some(Instant::now() + DIFF_TIME);
+        capture_diff_slices_deadline(Algorithm::Myers, &expected, &found, deadline)
+            .iter()
+            .flat_map(|operation| operation.iter_changes(&expected, &found))
+            .filter(|change| change.tag() != ChangeTag::Equal)
+            .map(|change| format!("{} {}", change.tag(), change.value()))
+            .collect()
+    }
 }
 
 /// All differences between two sets of facts, by object.
@@ -71,6 +99,12 @@ pub fn compare(expected: &Facts, found: &Facts) -> Vec<Difference> {
             }
         }
     }
+    let is_extra_table = |object: &&Object| object.kind == Kind::Table && !expected.contains_key(object);
+    let extra_tables: Vec<&Object> = found.keys().filter(is_extra_table).collect();
+    let is_part_of_extra_table = |object: &Object| {
+        matches!(object.kind, Kind::Column | Kind::Constraint | Kind::Index)
+            && extra_tables.iter().any(|table| object.is_part_of(table))
+    };
     for (object, there) in found {
         if expected.contains_key(object) {
             continue;
@@ -82,9 +116,11 @@ pub fn compare(expected: &Facts, found: &Facts) -> Vec<Difference> {
             .or_else(|| there.get("type"))
             .or(policy.as_ref())
             .unwrap_or(&present);
-        add(object, "present", None, Some(summary));
-        if is_demanded_of_clients(object, there) {
-            add(object, "nullable", None, Some(&missing));
+        if !is_part_of_extra_table(object) {
+            add(object, "present", None, Some(summary));
+            if must_be_written(object, there) {
+                add(object, "nullable", None, Some(&missing));
+            }
         }
         for (property, is) in there.iter().filter(|(property, _)| Grant::of(property).is_some()) {
             add(object, property, None, Some(is));
@@ -105,8 +141,8 @@ fn policy(properties: &Properties) -> Option<String> {
     Some(text)
 }
 
-/// Whether every client that does not know of this column fails to insert.
-fn is_demanded_of_clients(object: &Object, properties: &Properties) -> bool {
+/// Whether every insert that does not know of this column fails.
+fn must_be_written(object: &Object, properties: &Properties) -> bool {
     object.kind == Kind::Column
         && properties.get("nullable").is_some_and(|nullable| nullable == "no")
         && ["default", "identity", "generated"]
@@ -151,6 +187,10 @@ fn note(object: &Object, property: &str, expected: Option<&String>, found: Optio
             (Some(_), _) if found.is_none() => Some("clients lose a right they need"),
             (Some(_), _) => Some("the role may pass this right on"),
         };
+    }
+    // Clients write public.user_sessions, the program writes the private tables.
+    if object.is_private() && matches!(object.kind, Kind::Column | Kind::Constraint | Kind::Index) {
+        return Some("maintenance and migrations may fail").filter(|_| expected.is_some() || property == "nullable");
     }
     match (object.kind, property) {
         (Kind::Table, "row level security") if *object != Object::sessions() => None,

@@ -86,7 +86,8 @@ impl FromStr for Kind {
 
 /// An object, written as `policy NAME`, `column public.user_sessions.NAME`, `trigger NAME on TABLE`.
 ///
-/// Policies, and constraints, indexes and triggers of `public.user_sessions`, have no schema in their names.
+/// Policies, constraints, indexes and triggers of `public.user_sessions` have no schema in their names; constraints and
+/// indexes of a private table have its name before theirs: `index sessctl.schema_history.NAME`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Object {
     /// What it is.
@@ -107,6 +108,12 @@ impl Object {
     /// Whether it is this one.
     pub fn is(&self, kind: Kind, name: &str) -> bool {
         self.kind == kind && self.name == name
+    }
+
+    /// Whether it is a part of this table or schema: `column TABLE.NAME` of `table TABLE`.
+    pub fn is_part_of(&self, whole: &Self) -> bool {
+        let rest = self.name.strip_prefix(&whole.name);
+        rest.is_some_and(|rest| rest.starts_with('.'))
     }
 
     /// Whether it is in schema sessctl.

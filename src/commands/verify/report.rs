@@ -5,33 +5,10 @@ use std::io;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::lines::lines;
 use crate::failure::exit;
 use crate::output::{Page, Report, Rows, Style, one_line};
 use crate::schema::{Difference, Kind, Object, Pending, Verdict};
-
-/// One difference in one line.
-fn sentence(difference: &Difference) -> String {
-    let Difference {
-        object,
-        property,
-        expected,
-        found,
-        note,
-        ..
-    } = difference;
-    let what = match (expected, found) {
-        (Some(_), Some(_)) if property == "present" => format!("{object} is missing"),
-        (Some(expected), Some(found)) => format!("{object}: {property} is {found} instead of {expected}"),
-        (Some(expected), None) => format!("{object}: {property} is absent instead of {expected}"),
-        (None, Some(found)) if property == "present" && found != "yes" => format!("{object} is extra: {found}"),
-        (None, _) if property == "present" => format!("{object} is extra"),
-        (None, found) => format!("{object}: extra {property}: {}", found.as_deref().unwrap_or_default()),
-    };
-    match note {
-        Some(note) => format!("{what} ({note})"),
-        None => what,
-    }
-}
 
 /// A verdict on a database.
 #[derive(Serialize)]
@@ -70,8 +47,11 @@ impl Report for Verified {
         }
         for (class, style, _, _, differences) in self.classes() {
             for difference in differences {
-                let label = out.paint(style, &format!("{class:7}"));
-                out.raw(&format!("{label}  {}", one_line(&sentence(difference))))?;
+                let mut label = out.paint(style, &format!("{class:7}"));
+                for line in lines(difference) {
+                    out.raw(&format!("{label}  {line}"))?;
+                    label = " ".repeat(7);
+                }
             }
         }
         let (style, line) = if self.verdict.ok {
@@ -133,7 +113,9 @@ impl Report for Verified {
             .classes()
             .into_iter()
             .flat_map(|(_, _, level, title, differences)| {
-                differences.iter().map(move |d| annotation(level, title, &sentence(d)))
+                differences
+                    .iter()
+                    .map(move |d| annotation(level, title, &lines(d).join(" | ")))
             });
         Some(pending.chain(differences).collect())
     }
