@@ -11,6 +11,7 @@ mod migrate;
 mod pooler;
 mod program;
 mod readme;
+mod released;
 mod sandbox;
 mod schedule;
 mod snapshot;
