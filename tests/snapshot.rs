@@ -6,7 +6,7 @@ use sessctl::schema::{Facts, Found, snapshot, write_snapshot};
 
 use crate::common::{BOTH_GENERATIONS, Db, block_on};
 
-fn facts(db: &Db) -> Facts {
+pub fn facts(db: &Db) -> Facts {
     block_on(async {
         let database = Database::connect(&Target::from_string(&db.url()).unwrap(), "test")
             .await

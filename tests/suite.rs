@@ -8,6 +8,7 @@ mod adoption;
 mod faults;
 mod maintenance;
 mod migrate;
+mod objects;
 mod pooler;
 mod program;
 mod readme;

@@ -22,7 +22,7 @@ use crate::schema::Object;
 use preflight::{Changes, preflight};
 use runner::step;
 
-pub use history::{Applied, History};
+pub(crate) use history::{Applied, History};
 
 #[allow(missing_docs, clippy::unwrap_used)]
 mod embedded {
@@ -50,10 +50,10 @@ pub fn all() -> Vec<Migration> {
 }
 
 /// Takes a line about progress.
-pub type Note<'a> = &'a dyn Fn(&str);
+pub(crate) type Note<'a> = &'a dyn Fn(&str);
 
 /// What is to be done to a database, and what that would do to what is there.
-pub struct Plan {
+pub(crate) struct Plan {
     /// The version it has.
     pub version: i32,
     /// The migrations to apply, oldest first.
@@ -133,7 +133,7 @@ impl Plan {
 
 /// How long migrations wait for locks.
 #[derive(Clone, Copy, Debug)]
-pub struct LockLimits {
+pub(crate) struct LockLimits {
     /// How long a statement may wait for a lock on a table.
     pub lock_timeout: Duration,
     /// How long to wait for another migrate.
