@@ -19,7 +19,7 @@ lint: ## Check formatting and lints
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --all-targets --locked -- -D warnings
 
-snapshot: test-server ## Make the schema snapshot anew from the migrations
+snapshot: test-server ## Write src/schema/snapshot.txt, what the migrations make
 	SESSCTL_WRITE_SNAPSHOT=1 $(CARGO) test --locked --test suite snapshot
 
 golden: test-server ## Update tests/golden to what the program prints

@@ -218,7 +218,7 @@ fn an_object_that_must_be_made_anew_and_has_dependents_blocks_with_their_names()
         .unwrap();
     db.sessctl(&["migrate"])
         .exits(3)
-        .says("migration V3__public_functions_and_trigger.sql")
+        .says("migration V03__public_functions_and_trigger.sql")
         .says("view public.ages depends on function public.calculate_session_duration")
         .says("drop those named");
     client

@@ -153,6 +153,9 @@ fn without_migrations(text: &str) -> String {
     let mut text = text.to_owned();
     for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations")).unwrap() {
         let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "sql") {
+            continue;
+        }
         let sql = fs::read_to_string(&path).unwrap();
         let name = path.file_stem().unwrap().to_str().unwrap();
         let short = format!("[SQL of {}]", name.split_once("__").unwrap().1);

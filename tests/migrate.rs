@@ -202,7 +202,7 @@ fn a_failed_migration_leaves_the_version_before_it_whole_and_shows_place_message
     let run = db
         .sessctl(&["migrate"])
         .exits(3)
-        .says("migration V5__view_and_grants.sql");
+        .says("migration V05__view_and_grants.sql");
     assert!(run.stderr.contains("is not a view"), "{}", run.stderr);
     assert!(
         run.stderr.contains("PL/pgSQL function inline_code_block line"),
@@ -222,9 +222,9 @@ fn the_place_of_an_error_is_shown_with_a_caret() {
     let run = db
         .sessctl(&["migrate"])
         .exits(3)
-        .says("migration V4__maintenance_functions.sql:11:3 failed: column s.end_reason does not exist");
+        .says("migration V04__maintenance_functions.sql:58:3 failed: column s.end_reason does not exist");
     assert!(
-        run.stderr.contains("\n11 |   s.end_reason,\n   |   ^\n"),
+        run.stderr.contains("\n58 |   s.end_reason,\n   |   ^\n"),
         "{}",
         run.stderr
     );

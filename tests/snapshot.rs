@@ -2,11 +2,11 @@
 
 use sessctl::config::Target;
 use sessctl::database::Database;
-use sessctl::schema::{Facts, Found, snapshot};
+use sessctl::schema::{Facts, Found, snapshot, write_snapshot};
 
 use crate::common::{BOTH_GENERATIONS, Db, block_on};
 
-fn facts(db: &Db) -> Facts {
+pub fn facts(db: &Db) -> Facts {
     block_on(async {
         let database = Database::connect(&Target::from_string(&db.url()).unwrap(), "test")
             .await
@@ -23,12 +23,12 @@ fn snapshot_is_what_the_migrations_make_on_both_generations() {
         "the migrations make of open grants something else than of closed ones"
     );
     if std::env::var_os("SESSCTL_WRITE_SNAPSHOT").is_some() {
-        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/src/schema/snapshot.json");
-        std::fs::write(file, serde_json::to_string_pretty(&open).unwrap() + "\n").unwrap();
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/src/schema/snapshot.txt");
+        std::fs::write(file, write_snapshot(&open)).unwrap();
     } else {
         assert!(
             open == snapshot(),
-            "src/schema/snapshot.json is stale: run make snapshot"
+            "src/schema/snapshot.txt is stale: run make snapshot"
         );
     }
 }

@@ -141,6 +141,44 @@ fn the_json_tells_object_property_expected_found_and_note() {
 }
 
 #[test]
+fn of_a_changed_function_and_view_the_changed_lines_are_shown() {
+    let db = Db::migrated(Grants::Closed);
+    db.client()
+        .batch_execute(
+            "create or replace function public.cleanup_old_sessions(days_old integer default 90) returns integer language plpgsql set search_path = '' as $$
+             begin
+               -- \x1b[2J
+               return sessctl.cleanup(least(days_old, 7));
+             end
+             $$;
+             create or replace view sessctl.ended_session with (security_invoker = true) as
+             select s.ctid as row_id, s.ended_at from public.user_sessions as s where s.ended_at is not null",
+        )
+        .unwrap();
+    let run = db.sessctl(&["verify"]).exits(1).says(
+        "
+drift    function public.cleanup_old_sessions(integer): body differs
+         - return sessctl.cleanup(days_old);
+         + -- \\x1b[2J
+         + return sessctl.cleanup(least(days_old, 7));
+drift    view sessctl.ended_session: definition differs
+         - WHERE ((ended_at IS NOT NULL) AND (status <> ALL (ARRAY['active'::text, 'idle'::text])));
+         + WHERE (ended_at IS NOT NULL);
+"
+        .trim_start(),
+    );
+    assert_eq!(run.stdout.lines().count(), 8, "{}", run.stdout);
+    let json = db.sessctl(&["verify", "--format", "json"]).exits(1).json();
+    assert_eq!(
+        json["drift"][0]["expected"],
+        "begin\nreturn sessctl.cleanup(days_old);\nend"
+    );
+    db.sessctl(&["verify", "--format", "github"]).exits(1).says(
+        "::error title=sessctl: schema drift::view sessctl.ended_session: definition differs | - WHERE ((ended_at IS NOT NULL) AND",
+    );
+}
+
+#[test]
 fn a_database_that_was_never_migrated_is_all_pending() {
     let db = Db::fresh(Grants::Open);
     let json = db.sessctl(&["verify", "--format", "json"]).exits(1).json();

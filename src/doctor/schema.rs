@@ -1,10 +1,10 @@
 //! Whether the schema is what the migrations make: verify's verdict, in a word.
 
 use super::{Answer, Finding, Scene, ok, problem};
-use crate::commands::verify;
+use crate::schema::is_up_to_date;
 
 pub(super) async fn check(scene: &Scene<'_>) -> Answer {
-    Ok(Some(judge(verify::is_in_step(scene.database).await?)))
+    Ok(Some(judge(is_up_to_date(scene.database).await?)))
 }
 
 fn judge(is_up_to_date: bool) -> Finding {

@@ -27,7 +27,7 @@ pub fn has_code(error: &refinery::Error, code: &SqlState) -> bool {
 
 /// Turns refinery's error into a failure that tells.
 pub async fn explain(database: &Database, migration: &Migration, error: &refinery::Error) -> Failure {
-    let name = format!("V{}__{}.sql", migration.version(), migration.name());
+    let name = format!("V{:02}__{}.sql", migration.version(), migration.name());
     let Some(driver) = driver_error(error) else {
         return Failure::new(format!("migration {name} failed: {error}"));
     };

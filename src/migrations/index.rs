@@ -12,10 +12,10 @@ use serde::Deserialize;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
-use super::{LOCK_ATTEMPTS, LOCK_PAUSE, POLL, Patience, error, lock, step};
+use super::{LOCK_ATTEMPTS, LockLimits, Note, POLL, Refusal, error, lock, lock_pauses, step};
 use crate::database::Database;
 use crate::failure::Failure;
-use crate::output::Terminal;
+use crate::retry::retry;
 
 /// The pause before the first look at what a build waits for, and between two.
 const WATCH_PAUSE: Duration = Duration::from_secs(1);
@@ -44,19 +44,19 @@ struct Oldest {
 pub async fn build(
     database: &Database,
     migration: &Migration,
-    patience: Patience,
-    terminal: &Terminal,
+    limits: LockLimits,
+    note: Note<'_>,
 ) -> Result<bool, Failure> {
     let index = index_name(migration)?;
     let label = format!("V{} {}", migration.version(), migration.name());
     let mut told = false;
-    loop {
+    let attempt = async |_| {
         let state = look(database, &index).await?;
         if !state.valid
             && let Some(oldest) = &state.oldest
             && !told
         {
-            terminal.note(&format!(
+            note(&format!(
                 "{label}: the build waits for older transactions; the oldest is process {} ({}, for {} s)",
                 oldest.pid,
                 oldest.state.as_deref().unwrap_or("unknown"),
@@ -66,38 +66,41 @@ pub async fn build(
         }
         if let Some(pid) = state.builder {
             if !told {
-                terminal.note(&format!(
+                note(&format!(
                     "{label}: process {pid} builds an index of the table, waiting for it"
                 ));
                 told = true;
             }
-            tokio::time::sleep(POLL).await;
-            continue;
+            return Err(Refusal::Contended);
         }
         if state.exists && !state.valid {
-            drop_invalid(database, &index, patience).await?;
-            continue;
+            drop_invalid(database, &index, limits).await?;
+            return Err(Refusal::Contended);
         }
         let built = tokio::select! {
             built = step(database, migration) => built,
-            never = watch(database, &label, state.oldest.map(|oldest| oldest.pid), terminal) => match never {},
+            never = watch(database, &label, state.oldest.map(|oldest| oldest.pid), note) => match never {},
         };
         match built {
-            Ok(_) if !look(database, &index).await?.valid => {
-                return Err(Failure::new(format!("{label}: index {index} did not come about")).hint(
-                    "another relation in schema public may have its name: rename that, then run sessctl migrate again",
-                ));
-            }
-            Ok(applied) => return Ok(applied),
-            Err(error) if is_race(&error) => tokio::time::sleep(POLL).await,
-            Err(error) => return Err(error::explain(database, migration, &error).await),
+            Ok(_) if !look(database, &index).await?.valid => Err(Failure::new(format!(
+                "{label}: index {index} did not come about"
+            ))
+            .hint("another relation in schema public may have its name: rename that, then run sessctl migrate again")
+            .into()),
+            Ok(applied) => Ok(applied),
+            Err(error) if is_race(&error) => Err(Refusal::Contended),
+            Err(error) => Err(error::explain(database, migration, &error).await.into()),
         }
-    }
+    };
+    // The pauses never end: another process's build takes as long as it takes.
+    retry(POLL, Refusal::is_contended, attempt)
+        .await
+        .map_err(|refusal| refusal.or(|| Failure::new(format!("{label}: index {index} is not built"))))
 }
 
 /// Says whom the build waits for, once it does so for a while. It looks over a connection of its own; where there is none to
 /// be had, it says nothing.
-async fn watch(database: &Database, label: &str, mut told: Option<i32>, terminal: &Terminal) -> Infallible {
+async fn watch(database: &Database, label: &str, mut told: Option<i32>, note: Note<'_>) -> Infallible {
     tokio::time::sleep(WATCH_PAUSE).await;
     if let Ok(second) = Database::connect(database.target(), "migrate").await {
         while let Ok(waits) = second.json::<Option<Oldest>>(include_str!("index_wait.sql"), &[]).await {
@@ -105,7 +108,7 @@ async fn watch(database: &Database, label: &str, mut told: Option<i32>, terminal
                 && told != Some(pid)
             {
                 let state = state.as_deref().unwrap_or("unknown");
-                terminal.note(&format!(
+                note(&format!(
                     "{label}: the build waits for process {pid} ({state}, for {seconds} s)"
                 ));
                 told = Some(pid);
@@ -134,10 +137,9 @@ async fn look(database: &Database, index: &str) -> Result<State, Failure> {
 }
 
 /// Drops the index, if it is still invalid and nobody's build once this process has the lock.
-async fn drop_invalid(database: &Database, index: &str, patience: Patience) -> Result<(), Failure> {
-    let mut attempt = 1;
-    loop {
-        lock(database, patience).await?;
+async fn drop_invalid(database: &Database, index: &str, limits: LockLimits) -> Result<(), Failure> {
+    let attempt = async |number| {
+        lock(database, limits).await?;
         let state = database.json_within(STATE_SQL, &[(&index, Type::TEXT)]).await;
         let state: State = state.map_err(|error| error.explain(&format!("can't look at index {index}")))?;
         let sql = if state.exists && !state.valid && state.builder.is_none() {
@@ -149,13 +151,15 @@ async fn drop_invalid(database: &Database, index: &str, patience: Patience) -> R
             return Ok(());
         };
         let _ = database.run("rollback").await;
-        if error.code() != Some(&SqlState::LOCK_NOT_AVAILABLE) || attempt == LOCK_ATTEMPTS {
-            let what = format!("can't drop the invalid index {index}");
-            return Err(database.explain(error.into(), &what).await);
+        if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) && number < LOCK_ATTEMPTS {
+            return Err(Refusal::Contended);
         }
-        tokio::time::sleep(LOCK_PAUSE * attempt).await;
-        attempt += 1;
-    }
+        let what = format!("can't drop the invalid index {index}");
+        Err(database.explain(error.into(), &what).await.into())
+    };
+    retry(lock_pauses(), Refusal::is_contended, attempt)
+        .await
+        .map_err(|refusal| refusal.or(|| Failure::new(format!("can't drop the invalid index {index}"))))
 }
 
 /// The name in `create index concurrently if not exists NAME on …`.

@@ -1,16 +1,20 @@
 //! The difference between what the schema is and what it should be, and what each difference means.
 
-use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use similar::{Algorithm, ChangeTag, capture_diff_slices_deadline};
 
-use super::Facts;
+use super::{Facts, Grant, Kind, Object, Properties};
 
 /// The API's roles: what they may do beyond ours is a matter of safety.
 const API_ROLES: [&str; 5] = ["PUBLIC", "anon", "authenticated", "service_role", "authenticator"];
 
 /// Properties that a team may set as it likes.
 const FREE_PROPERTIES: [&str; 4] = ["options", "replica identity", "publications", "referenced by"];
+
+/// How long to look for a short difference of two texts.
+const DIFF_TIME: Duration = Duration::from_millis(100);
 
 /// How much a difference matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -25,8 +29,8 @@ pub enum Class {
 /// One difference.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Difference {
-    /// The object, its kind first: `policy NAME`, `column public.user_sessions.NAME`.
-    pub object: String,
+    /// The object.
+    pub object: Object,
     /// Which of its properties; `present` where the whole object is missing or extra.
     pub property: String,
     /// What the migrations make; absent for what is extra.
@@ -40,12 +44,34 @@ pub struct Difference {
     pub class: Class,
 }
 
+impl Difference {
+    /// Where a value is a text of several lines: the lines that only one of the two values has, after `-` where they are
+    /// expected and after `+` where they were found. Empty where each value is one line.
+    pub fn changed_lines(&self) -> Vec<String> {
+        let lines = |value: &'_ Option<String>| -> Vec<String> {
+            let text = value.iter().flat_map(|text| text.split('\n'));
+            text.map(ToOwned::to_owned).collect()
+        };
+        let (expected, found) = (lines(&self.expected), lines(&self.found));
+        if expected.len() < 2 && found.len() < 2 {
+            return Vec::new();
+        }
+        let deadline = Some(Instant::now() + DIFF_TIME);
+        capture_diff_slices_deadline(Algorithm::Myers, &expected, &found, deadline)
+            .iter()
+            .flat_map(|operation| operation.iter_changes(&expected, &found))
+            .filter(|change| change.tag() != ChangeTag::Equal)
+            .map(|change| format!("{} {}", change.tag(), change.value()))
+            .collect()
+    }
+}
+
 /// All differences between two sets of facts, by object.
 pub fn compare(expected: &Facts, found: &Facts) -> Vec<Difference> {
     let mut differences = Vec::new();
-    let mut add = |object: &str, property: &str, wanted: Option<&String>, is: Option<&String>| {
+    let mut add = |object: &Object, property: &str, wanted: Option<&String>, is: Option<&String>| {
         differences.push(Difference {
-            object: object.to_owned(),
+            object: object.clone(),
             property: property.to_owned(),
             expected: wanted.cloned(),
             found: is.cloned(),
@@ -73,6 +99,12 @@ pub fn compare(expected: &Facts, found: &Facts) -> Vec<Difference> {
             }
         }
     }
+    let is_extra_table = |object: &&Object| object.kind == Kind::Table && !expected.contains_key(object);
+    let extra_tables: Vec<&Object> = found.keys().filter(is_extra_table).collect();
+    let is_part_of_extra_table = |object: &Object| {
+        matches!(object.kind, Kind::Column | Kind::Constraint | Kind::Index)
+            && extra_tables.iter().any(|table| object.is_part_of(table))
+    };
     for (object, there) in found {
         if expected.contains_key(object) {
             continue;
@@ -84,11 +116,13 @@ pub fn compare(expected: &Facts, found: &Facts) -> Vec<Difference> {
             .or_else(|| there.get("type"))
             .or(policy.as_ref())
             .unwrap_or(&present);
-        add(object, "present", None, Some(summary));
-        if is_demanded_of_clients(object, there) {
-            add(object, "nullable", None, Some(&missing));
+        if !is_part_of_extra_table(object) {
+            add(object, "present", None, Some(summary));
+            if must_be_written(object, there) {
+                add(object, "nullable", None, Some(&missing));
+            }
         }
-        for (property, is) in there.iter().filter(|(property, _)| grantee(property).is_some()) {
+        for (property, is) in there.iter().filter(|(property, _)| Grant::of(property).is_some()) {
             add(object, property, None, Some(is));
         }
     }
@@ -96,7 +130,7 @@ pub fn compare(expected: &Facts, found: &Facts) -> Vec<Difference> {
 }
 
 /// A policy as the statement that makes it has it; absent where these are the properties of something else.
-fn policy(properties: &BTreeMap<String, String>) -> Option<String> {
+fn policy(properties: &Properties) -> Option<String> {
     let of = |property| properties.get(property);
     let mut text = format!("{} for {} to {}", of("kind")?, of("command")?, of("roles")?);
     for (words, property) in [("using", "using"), ("with check", "check")] {
@@ -107,32 +141,24 @@ fn policy(properties: &BTreeMap<String, String>) -> Option<String> {
     Some(text)
 }
 
-/// Whether every client that does not know of this column fails to insert.
-fn is_demanded_of_clients(object: &str, properties: &BTreeMap<String, String>) -> bool {
-    object.starts_with("column ")
+/// Whether every insert that does not know of this column fails.
+fn must_be_written(object: &Object, properties: &Properties) -> bool {
+    object.kind == Kind::Column
         && properties.get("nullable").is_some_and(|nullable| nullable == "no")
         && ["default", "identity", "generated"]
             .iter()
             .all(|source| !properties.contains_key(*source))
 }
 
-/// The role in `grant RIGHT to ROLE`.
-fn grantee(property: &str) -> Option<&str> {
-    property
-        .strip_prefix("grant ")?
-        .split_once(" to ")
-        .map(|(_, role)| role)
-}
-
-fn class(object: &str, property: &str, is_ours: bool) -> Class {
-    if FREE_PROPERTIES.contains(&property) && object.starts_with("table ") {
+fn class(object: &Object, property: &str, is_ours: bool) -> Class {
+    if FREE_PROPERTIES.contains(&property) && object.kind == Kind::Table {
         return Class::Extra;
     }
     if is_ours {
         return Class::Drift;
     }
-    if let Some(role) = grantee(property) {
-        return if API_ROLES.contains(&role) {
+    if let Some(grant) = Grant::of(property) {
+        return if API_ROLES.contains(&grant.role) {
             Class::Drift
         } else {
             Class::Extra
@@ -142,21 +168,18 @@ fn class(object: &str, property: &str, is_ours: bool) -> Class {
     if property == "comment" {
         return Class::Extra;
     }
-    let harmless = ["column ", "constraint ", "index "]
-        .iter()
-        .any(|kind| object.starts_with(kind));
-    if harmless && property == "present" {
+    let is_harmless = matches!(object.kind, Kind::Column | Kind::Constraint | Kind::Index);
+    if is_harmless && property == "present" {
         Class::Extra
     } else {
         Class::Drift
     }
 }
 
-fn note(object: &str, property: &str, expected: Option<&String>, found: Option<&String>) -> Option<&'static str> {
-    let kind = object.split(' ').next().unwrap_or_default();
+fn note(object: &Object, property: &str, expected: Option<&String>, found: Option<&String>) -> Option<&'static str> {
     let missing = property == "present" && expected.is_some();
-    if let Some(role) = grantee(property) {
-        return match (expected, role) {
+    if let Some(grant) = Grant::of(property) {
+        return match (expected, grant.role) {
             (None, "anon" | "PUBLIC") => Some("reachable without signing in"),
             (None, "authenticated") => Some("every signed-in user has this right"),
             (None, "service_role" | "authenticator") => Some("beyond what the API needs"),
@@ -165,34 +188,38 @@ fn note(object: &str, property: &str, expected: Option<&String>, found: Option<&
             (Some(_), _) => Some("the role may pass this right on"),
         };
     }
-    match (kind, property) {
-        ("table", "row level security") if object != "table public.user_sessions" => None,
-        ("table", "row level security") => Some("every user of the API reads and writes every row"),
-        ("table", "force row level security") => Some("the owner's maintenance may see no rows"),
-        ("table", "persistence") => Some("the rows are lost when the server crashes"),
-        ("table", "children") => Some("reads and maintenance reach the rows of that table too"),
-        ("table", "referenced by") => Some("a cleanup fails at, or takes, the rows that refer to a session"),
-        ("role", "row level security") if object == "role service_role" => Some("maintenance may see no rows"),
-        ("role", "row level security") => Some("the role reads and writes every row"),
-        ("role", "rights through") => Some("the role has the rights of those too"),
-        ("constraint", "enforced") => Some("rows of users who are gone stay, rows of unknown users get in"),
-        ("constraint", "present") if !missing => Some("may refuse what clients write"),
+    // Clients write public.user_sessions, the program writes the private tables.
+    if object.is_private() && matches!(object.kind, Kind::Column | Kind::Constraint | Kind::Index) {
+        return Some("maintenance and migrations may fail").filter(|_| expected.is_some() || property == "nullable");
+    }
+    match (object.kind, property) {
+        (Kind::Table, "row level security") if *object != Object::sessions() => None,
+        (Kind::Table, "row level security") => Some("every user of the API reads and writes every row"),
+        (Kind::Table, "force row level security") => Some("the owner's maintenance may see no rows"),
+        (Kind::Table, "persistence") => Some("the rows are lost when the server crashes"),
+        (Kind::Table, "children") => Some("reads and maintenance reach the rows of that table too"),
+        (Kind::Table, "referenced by") => Some("a cleanup fails at, or takes, the rows that refer to a session"),
+        (Kind::Role, "row level security") if object.name == "service_role" => Some("maintenance may see no rows"),
+        (Kind::Role, "row level security") => Some("the role reads and writes every row"),
+        (Kind::Role, "rights through") => Some("the role has the rights of those too"),
+        (Kind::Constraint, "enforced") => Some("rows of users who are gone stay, rows of unknown users get in"),
+        (Kind::Constraint, "present") if !missing => Some("may refuse what clients write"),
         (_, "owner lacks") => Some("maintenance and migrations may fail"),
-        ("table", "publications") => Some("a sweep streams an event for each row it ends"),
-        ("policy", "present") if missing => Some("users lose access to their own rows"),
-        ("policy", _) => Some("decides who reads and writes which rows"),
-        ("trigger", "present") if missing => Some("updated_at is no longer kept"),
-        ("trigger", "enabled") => Some("updated_at is no longer kept"),
-        ("trigger", _) if expected.is_none() => Some("runs with every write to the table"),
-        ("rule", _) => Some("rewrites statements on the table"),
-        ("view", "options") => Some("without security_invoker every reader sees everybody's sessions"),
-        ("function", "settings") => Some("a caller's search_path could put other functions under its feet"),
-        ("function", "security") => Some("runs with its owner's rights"),
-        ("index", "valid") => Some("costs every write and serves no read"),
-        ("index", "present") if missing => Some("lookups and maintenance get slow"),
-        ("column", "nullable") if expected.is_none() => Some("without a default every client's insert fails"),
+        (Kind::Table, "publications") => Some("a sweep streams an event for each row it ends"),
+        (Kind::Policy, "present") if missing => Some("users lose access to their own rows"),
+        (Kind::Policy, _) => Some("decides who reads and writes which rows"),
+        (Kind::Trigger, "present") if missing => Some("updated_at is no longer kept"),
+        (Kind::Trigger, "enabled") => Some("updated_at is no longer kept"),
+        (Kind::Trigger, _) if expected.is_none() => Some("runs with every write to the table"),
+        (Kind::Rule, _) => Some("rewrites statements on the table"),
+        (Kind::View, "options") => Some("without security_invoker every reader sees everybody's sessions"),
+        (Kind::Function, "settings") => Some("a caller's search_path could put other functions under its feet"),
+        (Kind::Function, "security") => Some("runs with its owner's rights"),
+        (Kind::Index, "valid") => Some("costs every write and serves no read"),
+        (Kind::Index, "present") if missing => Some("lookups and maintenance get slow"),
+        (Kind::Column, "nullable") if expected.is_none() => Some("without a default every client's insert fails"),
         (_, "owner") => Some("the owner may do anything with it"),
-        ("constraint", "validated") => Some("old rows may not comply"),
+        (Kind::Constraint, "validated") => Some("old rows may not comply"),
         _ => None,
     }
 }

@@ -17,6 +17,11 @@ relations as (
 sessions as (
   select * from relations where name = 'public.user_sessions'
 ),
+-- Of these, columns, constraints and indexes too. Those of a private table have its name before theirs.
+tables as (
+  select oid, name, nspname, case when nspname = 'sessctl' then name || '.' else '' end as prefix
+  from relations where name = 'public.user_sessions' or nspname = 'sessctl' and relkind = 'r'
+),
 routines as (
   select p.*, format('function %s.%s(%s)', n.nspname, p.proname, pg_catalog.oidvectortypes(p.proargtypes)) as object
   from pg_catalog.pg_proc as p
@@ -84,7 +89,7 @@ facts (object, properties) as (
     -- Up to version 15 each column of a view bears its table's name or alias, later only where two tables are read.
     -- A function or type of a schema with such a name keeps it.
     'definition', case when r.relkind in ('v', 'm') then
-      trim(regexp_replace(regexp_replace(pg_catalog.pg_get_viewdef(r.oid), '(?<![:''])\m(s|user_sessions)\.(?!\w+\()', '', 'g'), '\s+', ' ', 'g'))
+      trim(regexp_replace(regexp_replace(pg_catalog.pg_get_viewdef(r.oid), '(?<![:''])\m(s|user_sessions)\.(?!\w+\()', '', 'g'), '\s*\n\s*', E'\n', 'g'))
     end)
   from relations as r
   union all
@@ -119,30 +124,30 @@ facts (object, properties) as (
     'default', pg_catalog.pg_get_expr(d.adbin, d.adrelid),
     'identity', nullif(a.attidentity::text, ''),
     'generated', nullif(a.attgenerated::text, ''),
-    'comment', (
+    'comment', case when r.nspname = 'public' then (
       select d.description from pg_catalog.pg_description as d
       where d.objoid = r.oid and d.classoid = 'pg_catalog.pg_class'::regclass and d.objsubid = a.attnum
-    ))
-  from sessions as r
+    ) end)
+  from tables as r
   join pg_catalog.pg_attribute as a on a.attrelid = r.oid and a.attnum > 0 and not a.attisdropped
   join pg_catalog.pg_type as t on t.oid = a.atttypid
   left join pg_catalog.pg_attrdef as d on d.adrelid = a.attrelid and d.adnum = a.attnum
   union all
   -- From version 18 on a NOT NULL is a constraint too; the column's fact says it on all of them.
-  select format('constraint %s', c.conname), json_build_object(
+  select format('constraint %s%s', r.prefix, c.conname), json_build_object(
     'definition', regexp_replace(pg_catalog.pg_get_constraintdef(c.oid), ' NOT VALID$', ''),
     'validated', case when c.convalidated then 'yes' else 'no' end,
     -- DISABLE TRIGGER ALL, as a restore does it, leaves a foreign key that nothing checks, and a cascade that does not run.
     'enforced', case when c.contype = 'f' then
       case when exists (select from pg_catalog.pg_trigger as t where t.tgconstraint = c.oid and t.tgenabled <> 'O') then 'no' else 'yes' end
     end)
-  from sessions as r
+  from tables as r
   join pg_catalog.pg_constraint as c on c.conrelid = r.oid and c.contype in ('p', 'u', 'f', 'c', 'x')
   union all
-  select format('index %s', c.relname), json_build_object(
+  select format('index %s%s', r.prefix, c.relname), json_build_object(
     'definition', pg_catalog.pg_get_indexdef(i.indexrelid),
     'valid', case when i.indisvalid and i.indisready then 'yes' else 'no' end)
-  from sessions as r
+  from tables as r
   join pg_catalog.pg_index as i on i.indrelid = r.oid
   join pg_catalog.pg_class as c on c.oid = i.indexrelid
   union all
@@ -185,9 +190,9 @@ facts (object, properties) as (
     'settings', nullif(array_to_string(array(select s from unnest(p.proconfig) as s order by s), ', '), ''),
     -- Blanks count as one, and at a line's ends as none; line ends count as one: without it what follows a comment would be
     -- part of it. (Replaced by way of two letters that no text has: by a regular expression it takes as long as all else.)
-    'body', md5(trim(E' \n' from regexp_replace(replace(replace(
+    'body', trim(E' \n' from regexp_replace(replace(replace(
       replace(replace(replace(translate(p.prosrc, E'\t\r', '  '), ' ', E'\x01\x02'), E'\x02\x01', ''), E'\x01\x02', ' '),
-      E' \n', E'\n'), E'\n ', E'\n'), '\n+', E'\n', 'g'))))
+      E' \n', E'\n'), E'\n ', E'\n'), '\n+', E'\n', 'g')))
   from routines as p
   union all
   select r.object, json_build_object(

@@ -1,6 +1,9 @@
 //! What the schema should be (a snapshot, made from the migrations), what it is (one query), and the difference.
 
 mod difference;
+mod object;
+mod snapshot;
+mod verdict;
 
 use std::collections::BTreeMap;
 
@@ -10,14 +13,20 @@ use crate::database::{Database, explain};
 use crate::failure::Failure;
 use crate::migrations::Applied;
 
-pub use difference::{Class, Difference, compare};
+pub(crate) use difference::{Class, Difference, compare};
+pub(crate) use object::Grant;
+pub use object::{Kind, Object};
+pub use snapshot::{snapshot, write as write_snapshot};
+pub(crate) use verdict::{Allowed, Pending, Verdict, is_up_to_date};
 
 const FACTS_SQL: &str = include_str!("facts.sql");
 const SETTINGS_SQL: &str = include_str!("facts_settings.sql");
-const SNAPSHOT: &str = include_str!("snapshot.json");
 
-/// An object's properties by name, objects by name: `table public.user_sessions` → `persistence` → `permanent`.
-pub type Facts = BTreeMap<String, BTreeMap<String, String>>;
+/// Properties by object: `table public.user_sessions` → `persistence` → `permanent`.
+pub type Facts = BTreeMap<Object, Properties>;
+
+/// An object's properties by name.
+pub type Properties = BTreeMap<String, String>;
 
 /// A database's facts and its history, read at one moment.
 #[derive(Debug, Deserialize)]
@@ -54,16 +63,8 @@ impl Found {
     }
 }
 
-/// What the migrations of this binary make, on every version of the server.
-///
-/// # Panics
-/// Where the embedded file is broken, which a test would have seen.
-pub fn snapshot() -> Facts {
-    serde_json::from_str(SNAPSHOT).expect("src/schema/snapshot.json is made by make snapshot")
-}
-
 fn from_rows<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Facts, D::Error> {
-    let rows = Vec::<(String, BTreeMap<String, Option<String>>)>::deserialize(deserializer)?;
+    let rows = Vec::<(Object, BTreeMap<String, Option<String>>)>::deserialize(deserializer)?;
     let mut facts = Facts::new();
     for (object, properties) in rows {
         let present = properties.into_iter().filter_map(|(name, value)| Some((name, value?)));

@@ -30,3 +30,5 @@ create role reader_of_sessions; grant select on public.user_sessions, public.act
 do $$ begin execute format('alter database %I set search_path = auth, public', current_database()); execute format('alter database %I set intervalstyle = sql_standard', current_database()); execute format('alter database %I set quote_all_identifiers = on', current_database()); execute format('alter database %I set timezone = ''Asia/Tokyo''', current_database()); end $$;
 -- name: extra column, index and constraint
 alter table public.user_sessions add column app_version text, add constraint short_agent check (length(user_agent) < 500); create index on public.user_sessions (app_version);
+-- name: column, check and index added to a private table
+alter table sessctl.schema_history add column ticket text, add check (ticket <> ''); create index on sessctl.schema_history (name);

@@ -200,7 +200,7 @@ create function public.cleanup_old_sessions(variadic integer[]) returns integer 
 -- name: a blank within a literal of a function
 do $x$ declare d text := pg_get_functiondef('sessctl.end_inactive_batch(timestamptz,tid[],boolean,boolean)'::regprocedure); begin assert strpos(d, $$'active'$$) > 0; execute replace(d, $$'active'$$, $$'act ive'$$); end $x$;
 -- name: code behind a comment by joining two lines
-do $x$ declare d text := pg_get_functiondef('sessctl.cleanup_batch(timestamptz,integer,text)'::regprocedure); n text; begin n := regexp_replace(d, '(-- More than a slice[^\n]*)\n\s*("position" := )', E'\\1 \\2'); assert n <> d; execute n; end $x$;
+do $x$ declare d text := pg_get_functiondef('sessctl.run_idle(uuid,text,text,timestamptz,integer)'::regprocedure); n text; begin n := regexp_replace(d, '(-- Done: recorded before[^\n]*)\n\s*(return )', E'\\1 \\2'); assert n <> d; execute n; end $x$;
 -- name: default privileges in the private schema
 alter default privileges for role postgres in schema sessctl grant execute on functions to anon;
 -- name: view security_barrier
@@ -235,3 +235,15 @@ create policy stop on public.user_sessions as restrictive using (false);
 do $x$ declare o text; begin create role outsider_of_sessions; for o in select format('alter table %I.%I owner to outsider_of_sessions', schemaname, tablename) from pg_tables where schemaname = 'sessctl' or tablename = 'user_sessions' loop execute o; end loop; for o in select format('alter view %I.%I owner to outsider_of_sessions', schemaname, viewname) from pg_views where schemaname = 'sessctl' or viewname = 'active_sessions_summary' loop execute o; end loop; for o in select format('alter routine %s owner to outsider_of_sessions', p.oid::regprocedure) from pg_proc p where pronamespace = 'sessctl'::regnamespace or proname in ('cleanup_old_sessions', 'end_inactive_sessions', 'calculate_session_duration', 'update_user_sessions_updated_at_column') loop execute o; end loop; alter schema sessctl owner to outsider_of_sessions; end $x$;
 -- name: a column that clients do not know of and must write
 alter table public.user_sessions add column must text not null;
+-- name: column of a private table dropped
+alter table sessctl.schema_history drop column applied_on;
+-- name: column of a private table of another type
+alter table sessctl.schema_history alter column checksum type text;
+-- name: primary key of a private table dropped
+alter table sessctl.schema_history drop constraint schema_history_pkey;
+-- name: index of a private table invalid
+update pg_index set indisvalid = false where indexrelid = 'sessctl.schema_history_pkey'::regclass;
+-- name: a column of a private table that must be written
+alter table sessctl.schema_history add column must text default 'x' not null; alter table sessctl.schema_history alter column must drop default;
+-- name: a blank within a literal of a view
+do $x$ declare d text := pg_get_viewdef('sessctl.ended_session'::regclass); begin assert strpos(d, $$'idle'$$) > 0; execute 'create or replace view sessctl.ended_session with (security_invoker = true) as ' || replace(d, $$'idle'$$, $$'id le'$$); end $x$;

@@ -2,6 +2,9 @@
 -- On a database that has it already (the script pasted by hand, whole or in part) the same statements bring columns,
 -- constraints and settings to the state of a fresh one: rows, extra columns and extra indexes stay.
 -- (squawk's rules against such statements are off: where they change nothing they cost no scan.)
+-- sessctl: replaces constraint
+-- sessctl: replaces index
+-- sessctl: drops index idx_user_sessions_session_id (it repeats the one of the UNIQUE constraint)
 -- squawk-ignore-file adding-field-with-default, adding-not-nullable-field, ban-drop-default, ban-drop-not-null, prefer-bigint-over-int
 
 create table if not exists public.user_sessions (

@@ -1,5 +1,8 @@
 -- The record of maintenance and its rules, once: which sessions end, which go, and the batches in which they do.
 -- The command line, pg_cron jobs and the public functions all call what stands here.
+-- sessctl: revokes rights on schema sessctl
+-- sessctl: revokes rights on function public.end_inactive_sessions(integer)
+-- sessctl: revokes rights on function public.cleanup_old_sessions(integer)
 
 -- One row per run of a job, whoever started it. A batch adds its count in its own transaction, so that count and sessions
 -- stay together whatever is lost. outcome is null while the run is running.

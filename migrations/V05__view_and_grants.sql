@@ -1,5 +1,9 @@
 -- Who is active now, by platform, and who may do what. Everything is granted and revoked by name, so that projects with
 -- either set of default privileges end in the same state. Rights of roles that the platform does not know are kept.
+-- sessctl: revokes rights on table public.user_sessions
+-- sessctl: revokes rights on view public.active_sessions_summary
+-- sessctl: revokes rights on function public.calculate_session_duration(timestamp with time zone, timestamp with time zone)
+-- sessctl: revokes rights on function public.update_user_sessions_updated_at_column()
 
 -- A view of other columns can't be replaced. It goes without CASCADE: what depends on it is named by the error, and stays.
 -- The rights of roles that the platform does not know come back with the new one.

@@ -1,5 +1,7 @@
 -- Row level security policies, in a short transaction of their own: signed-in users reach their own rows, nobody else's.
 -- service_role needs no policy, it bypasses row level security. Policies of other names are left alone.
+-- sessctl: replaces policy
+-- sessctl: drops policy Service role can manage all sessions (service_role bypasses row level security)
 
 drop policy if exists "Users can view their own sessions" on public.user_sessions;
 drop policy if exists "Users can create their own sessions" on public.user_sessions;

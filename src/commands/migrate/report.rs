@@ -1,0 +1,90 @@
+//! How `sessctl migrate` shows what it did, or would do.
+
+use std::io;
+
+use refinery::Migration;
+use serde::Serialize;
+
+use crate::migrations::Plan;
+use crate::output::{Page, Report, Style};
+
+/// One migration.
+#[derive(Serialize)]
+pub(super) struct Step {
+    version: i32,
+    name: String,
+}
+
+impl From<&Migration> for Step {
+    fn from(migration: &Migration) -> Self {
+        Self {
+            version: migration.version(),
+            name: migration.name().into(),
+        }
+    }
+}
+
+/// What `migrate` did.
+#[derive(Serialize)]
+pub(super) struct Outcome {
+    pub(super) applied: Vec<Step>,
+    pub(super) version: i32,
+}
+
+impl Report for Outcome {
+    fn table(&self, out: &mut Page<'_>) -> io::Result<()> {
+        let line = match self.applied.len() {
+            0 => format!("nothing to do: the schema is at version {}", self.version),
+            1 => format!("1 migration applied: the schema is at version {}", self.version),
+            n => format!("{n} migrations applied: the schema is at version {}", self.version),
+        };
+        out.raw(&out.paint(Style::Good, &line))
+    }
+}
+
+/// What `migrate --dry-run` would do.
+#[derive(Serialize)]
+pub(super) struct DryRun {
+    pending: Vec<Pending>,
+    takes_away: Vec<String>,
+    version: i32,
+}
+
+/// One migration to apply.
+#[derive(Serialize)]
+pub(super) struct Pending {
+    #[serde(flatten)]
+    step: Step,
+    sql: Option<String>,
+}
+
+impl From<Plan> for DryRun {
+    fn from(plan: Plan) -> Self {
+        let pending = plan.pending.iter().map(|migration| Pending {
+            step: migration.into(),
+            sql: migration.sql().map(Into::into),
+        });
+        Self {
+            pending: pending.collect(),
+            takes_away: plan.takes_away,
+            version: plan.version,
+        }
+    }
+}
+
+impl Report for DryRun {
+    fn table(&self, out: &mut Page<'_>) -> io::Result<()> {
+        if self.pending.is_empty() {
+            return out.line(&format!("-- nothing to do: the schema is at version {}", self.version));
+        }
+        for line in &self.takes_away {
+            out.line(&format!("-- takes away {line}"))?;
+        }
+        for Pending { step, sql } in &self.pending {
+            let title = format!("\n-- V{} {}", step.version, step.name);
+            out.raw(&out.paint(Style::Bold, &title))?;
+            out.line(sql.as_deref().unwrap_or_default().trim_end())?;
+        }
+        Ok(())
+    }
+}

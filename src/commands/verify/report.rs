@@ -1,0 +1,121 @@
+//! How `sessctl verify` shows a verdict.
+
+use std::io;
+
+use serde::Serialize;
+
+use super::lines::lines;
+use crate::failure::exit;
+use crate::output::{Page, Report, Rows, Style, annotation};
+use crate::schema::{Difference, Kind, Object, Pending, Verdict};
+
+/// A verdict on a database.
+#[derive(Serialize)]
+pub(super) struct Verified {
+    #[serde(flatten)]
+    pub(super) verdict: Verdict,
+    #[serde(skip)]
+    pub(super) target: String,
+}
+
+impl Verified {
+    /// The differences by class, with the style of the class and its annotation in a workflow: level and title.
+    fn classes(&self) -> [(&'static str, Style, &'static str, &'static str, &[Difference]); 3] {
+        let Verdict {
+            drift, extra, allowed, ..
+        } = &self.verdict;
+        [
+            ("drift", Style::Bad, "error", "schema drift", drift),
+            ("extra", Style::Dim, "notice", "extra object", extra),
+            ("allowed", Style::Dim, "notice", "allowed object", allowed),
+        ]
+    }
+}
+
+impl Report for Verified {
+    fn table(&self, out: &mut Page<'_>) -> io::Result<()> {
+        let Verdict {
+            version,
+            pending,
+            drift,
+            ..
+        } = &self.verdict;
+        for Pending { version, name } in pending {
+            let label = out.paint(Style::Warning, "pending");
+            out.raw(&format!("{label}  V{version} {name}"))?;
+        }
+        for (class, style, _, _, differences) in self.classes() {
+            for difference in differences {
+                let mut label = out.paint(style, &format!("{class:7}"));
+                for line in lines(difference) {
+                    out.raw(&format!("{label}  {line}"))?;
+                    label = " ".repeat(7);
+                }
+            }
+        }
+        let (style, line) = if self.verdict.ok {
+            (
+                Style::Good,
+                format!("in step: the schema is what version {version} makes"),
+            )
+        } else {
+            let remedy = if pending.is_empty() {
+                "put it back, drop what is extra or --allow it; for sessctl's own objects this does it: \
+                 drop table sessctl.schema_history, then sessctl migrate"
+            } else {
+                "run sessctl migrate"
+            };
+            let line = format!(
+                "not in step with this sessctl: {} pending, {} drifted ({}): {remedy}",
+                pending.len(),
+                drift.len(),
+                self.target
+            );
+            (Style::Bad, line)
+        };
+        out.raw(&out.paint(style, &line))
+    }
+
+    fn csv(&self) -> Option<Rows> {
+        let header = vec!["class", "object", "property", "expected", "found", "note"];
+        let pending = self.verdict.pending.iter().map(|Pending { version, name }| {
+            let object = Object::new(Kind::Migration, format!("V{version} {name}")).to_string();
+            ["pending", &object, "present", "yes", "no", ""]
+                .map(Into::into)
+                .to_vec()
+        });
+        let differences = self.classes().into_iter().flat_map(|(class, .., differences)| {
+            differences.iter().map(move |d| {
+                vec![
+                    class.into(),
+                    d.object.to_string(),
+                    d.property.clone(),
+                    d.expected.clone().unwrap_or_default(),
+                    d.found.clone().unwrap_or_default(),
+                    d.note.unwrap_or_default().into(),
+                ]
+            })
+        });
+        Some((header, pending.chain(differences).collect()))
+    }
+
+    fn github(&self) -> Option<Vec<String>> {
+        let pending =
+            self.verdict.pending.iter().map(|Pending { version, name }| {
+                annotation("error", "pending migration", &format!("V{version} {name}"))
+            });
+        let differences = self
+            .classes()
+            .into_iter()
+            .flat_map(|(_, _, level, title, differences)| {
+                differences
+                    .iter()
+                    .map(move |d| annotation(level, title, &lines(d).join(" | ")))
+            });
+        Some(pending.chain(differences).collect())
+    }
+
+    fn code(&self) -> u8 {
+        if self.verdict.ok { exit::DONE } else { exit::NO }
+    }
+}

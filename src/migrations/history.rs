@@ -1,0 +1,116 @@
+//! Which migrations a database has, and which it lacks.
+
+use refinery::Migration;
+use serde::Deserialize;
+
+use super::all;
+use crate::database::Database;
+use crate::failure::Failure;
+
+const HISTORY_SQL: &str = include_str!("history.sql");
+
+/// A row of the history.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Applied {
+    /// The migration's version.
+    pub version: i32,
+    /// Its name, as in its file's name.
+    #[serde(default, deserialize_with = "or_empty")]
+    pub name: String,
+    /// When it was applied, RFC 3339.
+    #[serde(default, deserialize_with = "or_empty")]
+    pub applied_on: String,
+    /// The checksum of its name, version and text.
+    #[serde(default, deserialize_with = "or_empty")]
+    pub checksum: String,
+}
+
+/// refinery's table lets each of its texts be null, and somebody may have dropped a column.
+fn or_empty<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+impl Applied {
+    /// Whether this is the row that `migration` leaves.
+    pub fn matches(&self, migration: &Migration) -> bool {
+        self.version == migration.version()
+            && self.name == migration.name()
+            && self.checksum == migration.checksum().to_string()
+    }
+}
+
+/// The server's version and the migrations that a database has.
+#[derive(Clone, Debug, Deserialize)]
+pub struct History {
+    /// As in server_version_num.
+    pub server_version: i32,
+    history: Option<Vec<Applied>>,
+}
+
+impl History {
+    /// Reads it, in one round trip; a database without a history is no error.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn read(database: &Database) -> Result<Self, Failure> {
+        let answer = database.json(HISTORY_SQL, &[]).await;
+        match answer {
+            Ok(history) => Ok(history),
+            Err(error) => Err(database
+                .explain_history(error, "can't read the migrations' history")
+                .await),
+        }
+    }
+
+    /// The migrations applied, oldest first.
+    pub fn applied(&self) -> &[Applied] {
+        self.history.as_deref().unwrap_or_default()
+    }
+
+    /// The newest version applied, 0 where none was.
+    pub fn version(&self) -> i32 {
+        self.applied().last().map_or(0, |applied| applied.version)
+    }
+
+    /// The migrations still to apply, oldest first.
+    ///
+    /// # Errors
+    /// A database that a newer sessctl has migrated, or a migration that is not what was applied under its version.
+    pub fn pending(&self) -> Result<Vec<Migration>, Failure> {
+        let ours = all();
+        for applied in self.applied() {
+            match ours.iter().find(|m| m.version() == applied.version) {
+                None => {
+                    return Err(Failure::new(format!(
+                        "the database is ahead of this sessctl: it has migration V{} {}, and {} knows up to V{}",
+                        applied.version,
+                        applied.name,
+                        env!("CARGO_PKG_VERSION"),
+                        ours.last().map_or(0, Migration::version),
+                    ))
+                    .hint("install the newer sessctl that migrated it"));
+                }
+                Some(migration) if !applied.matches(migration) => {
+                    return Err(Failure::new(format!(
+                        "migration V{} is not the one that was applied on {}: {} with checksum {} then, {} with {} now",
+                        applied.version,
+                        applied.applied_on,
+                        applied.name,
+                        applied.checksum,
+                        migration.name(),
+                        migration.checksum(),
+                    ))
+                    .hint(
+                        "use the release of sessctl that applied it; if its row in sessctl.schema_history was edited, \
+                         put it back",
+                    ));
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(ours
+            .into_iter()
+            .filter(|m| self.applied().iter().all(|a| a.version != m.version()))
+            .collect())
+    }
+}

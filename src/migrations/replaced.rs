@@ -1,0 +1,206 @@
+//! What migrations drop, replace and revoke of what is there. Each declares it in comments, one a line:
+//!
+//! - `-- sessctl: drops OBJECT (WHY)`: an object of the original script that the schema does not have;
+//! - `-- sessctl: replaces KIND`: objects of this kind that differ from the migration's;
+//! - `-- sessctl: revokes rights on OBJECT`: rights of the API's roles that the migrations don't grant; on a schema, also
+//!   those on what is in it.
+
+use std::str::FromStr;
+
+use refinery::Migration;
+
+use crate::schema::{Class, Difference, Facts, Grant, Kind, Object, compare};
+
+const PREFIX: &str = "-- sessctl: ";
+
+/// One line of a migration about what was there before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Declaration {
+    Drops { object: Object, why: String },
+    Replaces(Kind),
+    Revokes(Object),
+}
+
+impl FromStr for Declaration {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(object) = text.strip_prefix("revokes rights on ") {
+            return Ok(Self::Revokes(object.parse()?));
+        }
+        if let Some(kind) = text.strip_prefix("replaces ") {
+            return Ok(Self::Replaces(kind.parse()?));
+        }
+        let dropped = text.strip_prefix("drops ").and_then(|text| text.strip_suffix(')'));
+        let Some((object, why)) = dropped.and_then(|text| text.split_once(" (")) else {
+            return Err(format!("not a declaration: {text}"));
+        };
+        Ok(Self::Drops {
+            object: object.parse()?,
+            why: why.to_owned(),
+        })
+    }
+}
+
+/// What some migrations declare.
+pub(super) struct Declarations(Vec<Declaration>);
+
+impl Declarations {
+    /// Those of these migrations.
+    ///
+    /// # Panics
+    /// Where one is malformed, which a test would have seen.
+    pub(super) fn of(migrations: &[Migration]) -> Self {
+        let sql = migrations.iter().filter_map(Migration::sql);
+        let declarations = sql.map(|sql| parse(sql).expect("a test reads every declaration"));
+        Self(declarations.flatten().collect())
+    }
+
+    /// Why this object is dropped, absent where it is not.
+    pub(super) fn drops(&self, dropped: &Object) -> Option<&str> {
+        self.0.iter().find_map(|declaration| match declaration {
+            Declaration::Drops { object, why } if object == dropped => Some(why.as_str()),
+            _ => None,
+        })
+    }
+
+    fn replaces(&self, kind: Kind) -> bool {
+        self.0.contains(&Declaration::Replaces(kind))
+    }
+
+    fn revokes(&self, object: &Object) -> bool {
+        self.0
+            .iter()
+            .any(|declaration| matches!(declaration, Declaration::Revokes(holder) if holds(holder, object)))
+    }
+
+    /// Every right, policy, constraint and index that is dropped, replaced or revoked, in a line each.
+    pub(super) fn lines(&self, expected: &Facts, found: &Facts) -> Vec<String> {
+        let differences = compare(expected, found);
+        let mut lines: Vec<String> = differences
+            .iter()
+            .filter_map(|difference| self.line(difference, &differences))
+            .collect();
+        // A policy may differ in more than one property.
+        lines.dedup();
+        lines
+    }
+
+    fn line(&self, difference: &Difference, all: &[Difference]) -> Option<String> {
+        let Difference {
+            object,
+            property,
+            expected,
+            found,
+            class,
+            ..
+        } = difference;
+        if let (Some(Grant { right, role }), None) = (Grant::of(property), expected) {
+            let is_revoked = *class == Class::Drift && self.revokes(object);
+            let is_lost = is_revoked || self.replaces(Kind::Function) && must_be_dropped(object, all);
+            return is_lost.then(|| format!("right {right} on {object} from {role}"));
+        }
+        if let Some(why) = self.drops(object) {
+            return (property == "present").then(|| format!("{object} ({why})"));
+        }
+        let (wanted, is) = (expected.as_ref()?, found.as_ref()?);
+        if property == "present" || object.is_private() || !self.replaces(object.kind) {
+            return None;
+        }
+        match (object.kind, property.as_str()) {
+            (Kind::Constraint, "definition") => Some(format!("{object} as it is ({is}), and makes it {wanted}")),
+            (Kind::Index, "definition") => Some(format!("{object} as it is, and builds it as {wanted}")),
+            (Kind::Policy, _) => Some(format!("{object} as it is, and makes it anew for authenticated alone")),
+            _ => None,
+        }
+    }
+}
+
+/// The declarations in a migration's text.
+fn parse(sql: &str) -> Result<Vec<Declaration>, String> {
+    sql.lines()
+        .filter(|line| *line != super::NO_TRANSACTION)
+        .filter_map(|line| line.strip_prefix(PREFIX))
+        .map(Declaration::from_str)
+        .collect()
+}
+
+/// Whether rights on `object` are rights on `holder`: the object itself, a column of it, or a part of the schema.
+fn holds(holder: &Object, object: &Object) -> bool {
+    object == holder || object.is_part_of(holder) && (holder.kind == Kind::Schema || object.kind == Kind::Column)
+}
+
+/// Whether this is a function that `create or replace` can't change: it is dropped, and everybody's rights on it.
+fn must_be_dropped(object: &Object, differences: &[Difference]) -> bool {
+    object.kind == Kind::Function
+        && differences.iter().any(|d| {
+            d.object == *object && d.found.is_some() && ["kind", "arguments", "result"].contains(&d.property.as_str())
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::migrations::all;
+    use crate::schema::snapshot;
+
+    /// How many of the migrations declare something like this.
+    fn count(is_meant: impl Fn(&Declaration) -> bool) -> usize {
+        let declares = |migration: &Migration| parse(migration.sql().unwrap()).unwrap().iter().any(&is_meant);
+        all().iter().filter(|migration| declares(migration)).count()
+    }
+
+    #[test]
+    fn every_kind_is_replaced_by_exactly_one_migration() {
+        for kind in [Kind::Constraint, Kind::Index, Kind::Policy, Kind::Function] {
+            assert_eq!(count(|d| *d == Declaration::Replaces(kind)), 1, "{kind}");
+        }
+    }
+
+    #[test]
+    fn rights_on_every_object_are_revoked_by_exactly_one_migration() {
+        for object in snapshot().keys() {
+            if matches!(object.kind, Kind::Schema | Kind::Table | Kind::View | Kind::Function) {
+                let revokes = |d: &Declaration| matches!(d, Declaration::Revokes(holder) if holds(holder, object));
+                assert_eq!(count(revokes), 1, "{object}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_declaration_is_about_an_object_that_its_migration_names() {
+        let snapshot = snapshot();
+        for migration in all() {
+            let sql = migration.sql().unwrap();
+            for declaration in parse(sql).unwrap() {
+                match declaration {
+                    Declaration::Drops { object, .. } => {
+                        assert!(!snapshot.contains_key(&object), "{object} is in the schema");
+                        let code = sql.lines().filter(|line| !line.starts_with("--"));
+                        let mut drops = code.filter(|line| line.contains("drop "));
+                        assert!(drops.any(|line| line.contains(&object.name)), "{object} is not dropped");
+                    }
+                    Declaration::Revokes(object) => {
+                        assert!(snapshot.contains_key(&object), "{object} is not in the schema");
+                        assert!(sql.contains("revoke all on"), "{migration} revokes nothing");
+                    }
+                    Declaration::Replaces(_) => assert!(sql.contains("drop "), "{migration} drops nothing"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_malformed_declaration_is_an_error() {
+        for line in [
+            "drops index a",
+            "drops a (why)",
+            "replaces everything",
+            "revokes rights on",
+            "reverts policy",
+        ] {
+            assert!(parse(&format!("{PREFIX}{line}\nselect 1")).is_err(), "{line}");
+        }
+        assert_eq!(parse(super::super::NO_TRANSACTION), Ok(Vec::new()));
+    }
+}

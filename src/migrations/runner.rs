@@ -1,0 +1,69 @@
+//! refinery's runner over our own connection: no statement of its own begins or ends a transaction.
+
+use refinery::{AsyncMigrate, Migration, Runner, Target};
+use refinery_core::traits::r#async::{AsyncQuery, AsyncTransaction};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tokio_postgres::SimpleQueryMessage;
+
+use super::all;
+use crate::database::Database;
+
+/// Where refinery keeps its history.
+const HISTORY_TABLE: &str = "sessctl.schema_history";
+
+/// Hands one migration to refinery, which reads the history again before it does anything.
+pub(super) async fn step(database: &Database, migration: &Migration) -> Result<bool, refinery::Error> {
+    let mut runner = Runner::new(&all()).set_target(Target::Version(migration.version()));
+    runner.set_migration_table_name(HISTORY_TABLE);
+    let report = runner.run_async(&mut Connection { database }).await?;
+    Ok(!report.applied_migrations().is_empty())
+}
+
+/// What refinery runs on: our connection, no statement of its own begun or ended.
+struct Connection<'a> {
+    database: &'a Database,
+}
+
+impl AsyncTransaction for Connection<'_> {
+    type Error = tokio_postgres::Error;
+
+    async fn execute<'a, T: Iterator<Item = &'a str> + Send + 'a>(
+        &'a mut self,
+        queries: T,
+    ) -> Result<usize, Self::Error> {
+        let mut count = 0;
+        for query in queries {
+            self.database.run(query).await?;
+            count += 1;
+        }
+        Ok(count)
+    }
+}
+
+impl AsyncQuery<Vec<Migration>> for Connection<'_> {
+    async fn query<'a>(&'a mut self, query: &'a str) -> Result<Vec<Migration>, Self::Error> {
+        let rows = self.database.rows(query).await?;
+        Ok(rows.iter().filter_map(read_row).collect())
+    }
+}
+
+impl AsyncMigrate for Connection<'_> {
+    fn assert_migrations_table_query(_: &str) -> String {
+        include_str!("history_table.sql").into()
+    }
+}
+
+/// A row of refinery's own query. One that refinery did not write has no place in its history, and is passed over here;
+/// [`History::pending`] has seen it.
+fn read_row(message: &SimpleQueryMessage) -> Option<Migration> {
+    let SimpleQueryMessage::Row(row) = message else {
+        return None;
+    };
+    Some(Migration::applied(
+        row.get(0)?.parse().ok()?,
+        row.get(1)?.to_owned(),
+        OffsetDateTime::parse(row.get(2)?, &Rfc3339).ok()?,
+        row.get(3)?.parse().ok()?,
+    ))
+}

@@ -1,0 +1,24 @@
+-- A whole cleanup, or one that stops at max_rows rows, in the caller's transaction. Gives back how many were deleted.
+create or replace function sessctl.cleanup(days integer, max_rows integer default null)
+returns integer
+language plpgsql
+set search_path = ''
+as $$
+declare
+  cutoff constant timestamptz := sessctl.cleanup_cutoff(days);
+  run_id constant uuid := sessctl.run_begin('cleanup', cutoff, days);
+  batch record;
+  next_position text;
+  total integer := 0;
+begin
+  while run_id is not null loop
+    batch := sessctl.cleanup_batch(cutoff, least(10000, max_rows - total), next_position);
+    next_position := batch."position";
+    perform sessctl.run_add(run_id, batch.affected);
+    total := total + batch.affected;
+    exit when batch.finished or total >= max_rows;
+  end loop;
+  perform sessctl.run_finish(run_id, case when total >= max_rows and not batch.finished then 'incomplete' else 'done' end);
+  return total;
+end
+$$;

@@ -1,0 +1,27 @@
+-- Whether the heap is shuffled and at least one session a block is past retention: then its blocks are read once, in order.
+create or replace function sessctl.cleanup_prefers_blocks(cutoff timestamptz)
+returns boolean
+language plpgsql
+stable
+set search_path = ''
+set plan_cache_mode = force_custom_plan
+set enable_seqscan = off
+set jit = off
+as $$
+declare
+  pages bigint;
+begin
+  if not exists (
+    select from pg_catalog.pg_stats as s
+    where s.schemaname = 'public' and s.tablename = 'user_sessions' and s.attname = 'ended_at' and abs(s.correlation) < 0.9
+  ) then
+    return false;
+  end if;
+  pages := pg_relation_size('public.user_sessions') / current_setting('block_size')::bigint;
+  return pages = (
+    select count(*) from (
+      select from sessctl.ended_session as s where s.ended_at < cutoff limit pages
+    ) as a_row_a_page
+  );
+end
+$$;

@@ -1,0 +1,34 @@
+-- One batch of a cleanup with its record.
+create or replace function sessctl.cleanup_step(
+  run_id uuid,
+  source text,
+  generation integer,
+  cutoff timestamptz,
+  days integer,
+  max_rows integer,
+  inout "position" text,
+  out affected integer,
+  out finished boolean,
+  out skipped boolean,
+  out batches integer,
+  out rows_done bigint
+)
+language plpgsql
+set search_path = ''
+as $$
+declare
+  batch record;
+begin
+  affected := 0;
+  finished := false;
+  skipped := not sessctl.run_begin_batch(run_id, 'cleanup', source, generation, cutoff, days);
+  if skipped then
+    return;
+  end if;
+  batch := sessctl.cleanup_batch(cutoff, max_rows, "position");
+  "position" := batch."position";
+  affected := batch.affected;
+  finished := batch.finished;
+  select a.batches, a.rows_done into batches, rows_done from sessctl.run_add(run_id, affected) as a;
+end
+$$;

@@ -1,0 +1,26 @@
+-- A whole sweep, or one that stops at max_rows rows, in the caller's transaction. Gives back how many were ended.
+create or replace function sessctl.end_inactive(minutes integer, max_rows integer default null)
+returns integer
+language plpgsql
+set search_path = ''
+as $$
+declare
+  cutoff constant timestamptz := sessctl.end_inactive_cutoff(minutes);
+  run_id constant uuid := sessctl.run_begin('end-inactive', cutoff, minutes);
+  list_size constant integer := 50000;
+  due tid[] := '{}'::tid[];
+  ended integer;
+  total integer := 0;
+begin
+  while run_id is not null loop
+    due := sessctl.end_inactive_due(cutoff, list_size, from_page_of := due[cardinality(due)]);
+    exit when cardinality(due) = 0;
+    ended := (sessctl.end_inactive_batch(cutoff, due[:coalesce(max_rows - total, list_size)])).affected;
+    perform sessctl.run_add(run_id, ended);
+    total := total + ended;
+    exit when cardinality(due) < list_size or total >= max_rows;
+  end loop;
+  perform sessctl.run_finish(run_id, case when total >= max_rows then 'incomplete' else 'done' end);
+  return total;
+end
+$$;

@@ -1,0 +1,36 @@
+-- Ends a run, once: a second call, after a lost answer, changes nothing. Gives back the record.
+create or replace function sessctl.run_finish(
+  run_id uuid,
+  outcome text,
+  rows_left bigint default null,
+  message text default null,
+  out batches integer,
+  out rows_done bigint
+)
+language plpgsql
+set search_path = ''
+as $$
+begin
+  with finished as (
+    update sessctl.run as r
+    set outcome = run_finish.outcome, rows_left = run_finish.rows_left, message = run_finish.message,
+      finished_at = clock_timestamp(), progress_at = clock_timestamp()
+    where r.id = run_id and r.outcome is null
+    returning r.job, r.finished_at, r.batches, r.rows_done, r.rows_failed
+  ), counted as (
+    update sessctl.job as j
+    set running = nullif(j.running, run_id), runs = j.runs + 1,
+      rows_done = j.rows_done + f.rows_done, rows_failed = j.rows_failed + f.rows_failed,
+      failures = j.failures + (run_finish.outcome = 'failed')::integer,
+      last_failure_at = case when run_finish.outcome = 'failed' then f.finished_at else j.last_failure_at end,
+      last_success = case when run_finish.outcome = 'done' then run_id else j.last_success end,
+      last_success_at = case when run_finish.outcome = 'done' then f.finished_at else j.last_success_at end
+    from finished as f
+    where j.name = f.job
+  )
+  select f.batches, f.rows_done into batches, rows_done from finished as f;
+  if not found then
+    select r.batches, r.rows_done into batches, rows_done from sessctl.run as r where r.id = run_id;
+  end if;
+end
+$$;

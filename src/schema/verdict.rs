@@ -1,0 +1,127 @@
+//! Is the schema of a database what the migrations make?
+
+use std::str::FromStr;
+
+use refinery::Migration;
+use serde::Serialize;
+
+use super::{Class, Difference, Found, Kind, Object, compare, snapshot};
+use crate::database::Database;
+use crate::failure::Failure;
+use crate::migrations::{self, Applied};
+
+/// An object that a team has added on purpose.
+#[derive(Clone, Debug)]
+pub struct Allowed(Object);
+
+impl FromStr for Allowed {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let object = text.split_once(':').and_then(|(kind, name)| {
+            let kind = kind.parse().ok()?;
+            let may_be_allowed = matches!(kind, Kind::Trigger | Kind::Policy) && !name.is_empty();
+            may_be_allowed.then(|| Object::new(kind, name))
+        });
+        object
+            .map(Self)
+            .ok_or_else(|| "expected trigger:NAME or policy:NAME".into())
+    }
+}
+
+/// A migration that the database lacks.
+#[derive(Debug, Serialize)]
+pub struct Pending {
+    /// Its version.
+    pub version: i32,
+    /// Its name, as in its file's name.
+    pub name: String,
+}
+
+/// What a database has beside what it should have.
+#[derive(Debug, Serialize)]
+pub struct Verdict {
+    /// Whether nothing is pending and nothing drifted.
+    pub ok: bool,
+    /// The newest version applied, 0 where none was.
+    pub version: i32,
+    /// The migrations that the database lacks, oldest first.
+    pub pending: Vec<Pending>,
+    /// What is not as the migrations make it.
+    pub drift: Vec<Difference>,
+    /// Additions that are no drift.
+    pub extra: Vec<Difference>,
+    /// Additions that the caller allows.
+    pub allowed: Vec<Difference>,
+}
+
+impl Verdict {
+    /// Judges what was found. `strict`: every addition is drift, unless it is allowed.
+    pub fn of(found: &Found, strict: bool, allow: &[Allowed]) -> Self {
+        let applied = found.history().unwrap_or_default();
+        let ours = migrations::all();
+        let is_pending = |m: &&Migration| applied.iter().all(|a| a.version != m.version());
+        let pending = ours.iter().filter(is_pending).map(|m| Pending {
+            version: m.version(),
+            name: m.name().to_owned(),
+        });
+        let mut verdict = Self {
+            ok: true,
+            version: applied.last().map_or(0, |a| a.version),
+            pending: pending.collect(),
+            drift: applied.iter().filter_map(|a| history_difference(a, &ours)).collect(),
+            extra: Vec::new(),
+            allowed: Vec::new(),
+        };
+        // Of a database that sessctl has never been in, the pending migrations say it all.
+        if !applied.is_empty() || found.facts().contains_key(&Object::schema()) {
+            for difference in compare(&snapshot(), found.facts()) {
+                if difference.expected.is_none() && allow.iter().any(|Allowed(object)| *object == difference.object) {
+                    verdict.allowed.push(difference);
+                } else if difference.class == Class::Drift || strict {
+                    verdict.drift.push(difference);
+                } else {
+                    verdict.extra.push(difference);
+                }
+            }
+        }
+        verdict.ok = verdict.pending.is_empty() && verdict.drift.is_empty();
+        verdict
+    }
+}
+
+/// Whether a database's schema is what the migrations make, additions that are no drift aside.
+///
+/// # Errors
+/// The server's.
+pub async fn is_up_to_date(database: &Database) -> Result<bool, Failure> {
+    Ok(Verdict::of(&Found::read(database).await?, false, &[]).ok)
+}
+
+/// What is wrong with a row of the history, if anything is.
+fn history_difference(applied: &Applied, ours: &[Migration]) -> Option<Difference> {
+    let object = Object::new(Kind::Migration, format!("V{} {}", applied.version, applied.name));
+    let difference = |property: &str, expected: Option<String>, found: &str, note| Difference {
+        object: object.clone(),
+        property: property.into(),
+        expected,
+        found: Some(found.into()),
+        note: Some(note),
+        class: Class::Drift,
+    };
+    match ours.iter().find(|m| m.version() == applied.version) {
+        None => Some(difference(
+            "present",
+            None,
+            &applied.applied_on,
+            "a newer sessctl has been here",
+        )),
+        Some(ours) if !applied.matches(ours) => Some(difference(
+            "checksum",
+            Some(ours.checksum().to_string()),
+            &applied.checksum,
+            "another text was applied under this version",
+        )),
+        Some(_) => None,
+    }
+}
