@@ -1,26 +1,34 @@
 //! `sessctl sandbox` and `sessctl demo`: a Supabase project's shape, and nothing left behind.
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use postgres::{Client, NoTls};
 
-use crate::common::running::{signal, wait_until};
-use crate::common::{BOTH_GENERATIONS, Db, Run, sessctl};
+use crate::common::{BOTH_GENERATIONS, Db, Run, not_run, sessctl};
 
-/// A sandbox without a command, its connection string, and the folder it writes to.
-fn waiting() -> (Child, String, tempfile::TempDir) {
+/// A folder for temporary files that another user can enter: the server runs as one where this is root.
+fn temporary() -> tempfile::TempDir {
     let temporary = tempfile::tempdir().unwrap();
-    // The server runs as another user where this is root, and must reach its folder.
-    std::fs::set_permissions(temporary.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let mut child = sessctl()
-        .arg("sandbox")
-        .env("TMPDIR", temporary.path())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    std::fs::set_permissions(temporary.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    temporary
+}
+
+/// A sandbox without a command.
+fn start(temporary: &Path) -> Child {
+    let mut command = sessctl();
+    command.arg("sandbox").env("TMPDIR", temporary);
+    command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+/// A sandbox that has started, its connection string, and the folder it writes to.
+fn waiting() -> (Child, String, tempfile::TempDir) {
+    let temporary = temporary();
+    let mut child = start(temporary.path());
     let mut url = String::new();
     BufReader::new(child.stdout.take().unwrap())
         .read_line(&mut url)
@@ -35,10 +43,39 @@ fn folders(temporary: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
+/// The processes with a path below the folder in their arguments: number and command, in a line.
+fn processes(temporary: &Path) -> Vec<String> {
+    let out = Command::new("ps").args(["-A", "-o", "pid=,args="]).output().unwrap();
+    let lines = String::from_utf8_lossy(&out.stdout).into_owned();
+    let below = format!("{}/", temporary.display());
+    let ours = lines.lines().filter(|line| line.contains(&below));
+    ours.map(|line| line.trim().to_owned()).collect()
+}
+
 #[track_caller]
-fn is_gone(url: &str, temporary: &Path) {
-    wait_until("an empty folder", || folders(temporary).is_empty());
-    assert!(Client::connect(url, NoTls).is_err());
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what}");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[track_caller]
+fn is_gone(temporary: &Path) {
+    // In this order: the watcher is the last to go, and makes nothing any more then.
+    wait_until("a process is left", || processes(temporary).is_empty());
+    wait_until("a folder is left", || folders(temporary).is_empty());
+}
+
+fn signal(child: &Child, name: &str) {
+    assert!(
+        Command::new("kill")
+            .args([name, &child.id().to_string()])
+            .status()
+            .unwrap()
+            .success()
+    );
 }
 
 #[test]
@@ -47,10 +84,151 @@ fn nothing_is_left_behind_after_a_stop_or_a_crash() {
         let (mut child, url, temporary) = waiting();
         Client::connect(&url, NoTls).unwrap();
         assert_eq!(folders(temporary.path()).len(), 1);
-        signal(name, child.id());
+        signal(&child, name);
         child.wait().unwrap();
-        is_gone(&url, temporary.path());
+        is_gone(temporary.path());
+        assert!(Client::connect(&url, NoTls).is_err());
     }
+}
+
+/// What a sandbox writes on its way, from the folder itself to the server's own start; all but the last by initdb.
+const MOMENTS: [&str; 5] = [
+    "",
+    "server.log",
+    "data/PG_VERSION",
+    "data/global/pg_control",
+    "data/postmaster.opts",
+];
+
+/// A sandbox that has just come to write a file.
+fn starting(moment: &str) -> (Child, tempfile::TempDir) {
+    let temporary = temporary();
+    let child = start(temporary.path());
+    wait_until(moment, || {
+        folders(temporary.path()).iter().any(|dir| dir.join(moment).exists())
+    });
+    (child, temporary)
+}
+
+#[test]
+fn nothing_is_left_behind_by_a_start_that_is_killed() {
+    for moment in MOMENTS {
+        let (mut child, temporary) = starting(moment);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        is_gone(temporary.path());
+    }
+    // Before it has written anything.
+    for delay in [0, 1, 2, 4, 8, 16] {
+        let temporary = temporary();
+        let mut child = start(temporary.path());
+        thread::sleep(Duration::from_millis(delay));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        is_gone(temporary.path());
+    }
+}
+
+#[test]
+fn nothing_is_left_behind_by_a_start_that_is_stopped() {
+    for name in ["-INT", "-TERM"] {
+        for moment in MOMENTS {
+            let (mut child, temporary) = starting(moment);
+            signal(&child, name);
+            assert_eq!(child.wait().unwrap().code(), Some(130), "{name} {moment}");
+            assert!(folders(temporary.path()).is_empty(), "{name} {moment}");
+            is_gone(temporary.path());
+        }
+    }
+}
+
+#[test]
+fn the_folder_is_private_and_the_server_is_told_nothing_of_the_environment() {
+    let temporary = temporary();
+    let secret = "postgresql://production.example.org";
+    let names = [
+        "DATABASE_URL",
+        "SUPABASE_DB_URL",
+        "PGPASSWORD",
+        "PGOPTIONS",
+        "PGSSLMODE",
+        "TOKEN",
+    ];
+    let mut child = sessctl()
+        .arg("sandbox")
+        .env("TMPDIR", temporary.path())
+        .envs(names.map(|name| (name, secret)))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    BufReader::new(child.stdout.take().unwrap())
+        .read_line(&mut String::new())
+        .unwrap();
+    let dir = folders(temporary.path()).remove(0);
+    assert_eq!(dir.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+    let socket = std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path());
+    assert!(
+        socket
+            .into_iter()
+            .any(|path| path.metadata().unwrap().file_type().is_socket())
+    );
+    if Path::new("/proc/self/environ").exists() {
+        let processes = processes(temporary.path());
+        for program in ["sandbox-watcher", "bin/postgres"] {
+            let line = processes.iter().find(|line| line.contains(program)).unwrap();
+            let number = line.split(' ').next().unwrap();
+            let environment = std::fs::read(format!("/proc/{number}/environ")).unwrap();
+            let environment = String::from_utf8_lossy(&environment).into_owned();
+            assert!(environment.contains("LC_ALL=C"), "{environment}");
+            for told in names.iter().chain(&[secret]) {
+                assert!(!environment.contains(told), "{program}: {environment}");
+            }
+        }
+    } else {
+        not_run("the environment of the sandbox's processes: there is no /proc here");
+    }
+    signal(&child, "-TERM");
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_folder_for_temporary_files_with_odd_characters_will_do() {
+    let temporary = temporary();
+    let odd = temporary.path().join("it's a \"test\" \\ folder");
+    std::fs::create_dir(&odd).unwrap();
+    std::fs::set_permissions(&odd, PermissionsExt::from_mode(0o755)).unwrap();
+    Run::of(sessctl().args(["sandbox", "--", "true"]).env("TMPDIR", &odd)).ok();
+    is_gone(&odd);
+}
+
+#[test]
+fn a_folder_for_temporary_files_that_will_not_do_is_named_at_once() {
+    let temporary = temporary();
+    let folder = |name: &str, mode: u32| {
+        let path = temporary.path().join(name);
+        std::fs::create_dir(&path).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+        path
+    };
+    let refused = |path: &Path, reason: &str| {
+        Run::of(sessctl().args(["sandbox", "--", "true"]).env("TMPDIR", path))
+            .exits(2)
+            .says(&path.display().to_string())
+            .says(reason)
+            .says("set TMPDIR to another folder");
+    };
+    refused(&folder("a,b", 0o755), "its path has a comma");
+    refused(&folder(&"long".repeat(30), 0o755), "bytes too long for a socket");
+    refused(&temporary.path().join("missing"), "there is no such folder");
+    let closed = folder("closed", 0o700);
+    if closed.metadata().unwrap().uid() == 0 {
+        refused(&closed, "the server runs as user nobody, who may not enter it");
+    } else {
+        std::fs::set_permissions(&closed, PermissionsExt::from_mode(0o500)).unwrap();
+        refused(&closed, "ermission denied");
+    }
+    assert!(folders(&closed).is_empty());
 }
 
 #[test]
@@ -119,8 +297,7 @@ fn auth_functions_read_the_claims_of_a_request() {
 
 #[test]
 fn the_demo_shows_the_whole_job_and_what_to_do_next() {
-    let temporary = tempfile::tempdir().unwrap();
-    std::fs::set_permissions(temporary.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let temporary = temporary();
     let run = Run::of(sessctl().arg("demo").env("TMPDIR", temporary.path()))
         .ok()
         .says("$ sessctl end-inactive --minutes 60\nended 900 sessions last seen before ")
