@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use postgres::{Client, NoTls};
 
-use crate::common::{BOTH_GENERATIONS, Db, Run, not_run, sessctl};
+use crate::common::{BOTH_GENERATIONS, Db, Run, not_run, server, sessctl, url_as};
 
 /// A folder for temporary files that another user can enter: the server runs as one where this is root.
 fn temporary() -> tempfile::TempDir {
@@ -232,9 +232,48 @@ fn a_folder_for_temporary_files_that_will_not_do_is_named_at_once() {
 }
 
 #[test]
+fn each_sandbox_has_a_password_of_its_own() {
+    let (mut first, url, _temporary) = waiting();
+    let (mut second, other, _folder) = waiting();
+    let password = |url: &str| url.split([':', '@']).nth(2).unwrap().to_owned();
+    assert_eq!(password(&url).len(), 32);
+    assert_ne!(password(&url), password(&other));
+    for role in ["postgres", "authenticator", "supabase_auth_admin", "supabase_admin"] {
+        let with = |password: &str| {
+            let port = url.rsplit(':').next().unwrap().split('/').next().unwrap();
+            Client::connect(&url_as(role, password, port.parse().unwrap(), "postgres"), NoTls)
+        };
+        with(&password(&url)).unwrap();
+        for wrong in ["postgres", &password(&other)] {
+            let refusal = with(wrong).err().unwrap();
+            assert_eq!(refusal.code().unwrap().code(), "28P01", "{role}");
+        }
+    }
+    for child in [&mut first, &mut second] {
+        signal(child, "-TERM");
+        child.wait().unwrap();
+    }
+}
+
+#[test]
+fn the_socket_asks_for_the_password_too() {
+    let socket = format!("host='{}' port={}", server().dir().display(), server().port());
+    for role in ["postgres", "supabase_admin"] {
+        let without = format!("{socket} user={role} dbname=postgres");
+        assert!(Client::connect(&without, NoTls).is_err());
+        Client::connect(&format!("{without} password={}", server().password()), NoTls).unwrap();
+    }
+}
+
+#[test]
 fn a_command_gets_the_connection_string_and_gives_its_exit_code() {
     let run = Run::of(sessctl().args(["sandbox", "--", "sh", "-c", "echo $DATABASE_URL; exit 7"])).exits(7);
-    assert!(run.stdout.starts_with("postgresql://postgres:postgres@127.0.0.1:"));
+    let (start, end) = ("postgresql://postgres:", "/postgres?sslmode=disable\n");
+    assert!(
+        run.stdout.starts_with(start) && run.stdout.ends_with(end),
+        "{}",
+        run.stdout
+    );
     Run::of(sessctl().args(["sandbox", "--", "no-such-program"]))
         .exits(3)
         .says("can't run no-such-program");

@@ -1,8 +1,8 @@
 //! A folder and the process that works in it: both go when this program does, even if it is killed.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
@@ -78,8 +78,15 @@ impl Guarded {
         &self.dir
     }
 
+    /// Writes a new file that the server may read, and nobody else.
+    pub(super) fn write(&self, path: &Path, text: &str) -> io::Result<()> {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        file.write_all(text.as_bytes())?;
+        self.hand_over(path)
+    }
+
     /// Makes a file or folder the server's.
-    pub(super) fn hand_over(&self, path: &Path) -> io::Result<()> {
+    fn hand_over(&self, path: &Path) -> io::Result<()> {
         match self.owner {
             Some(Owner { uid, gid }) => std::os::unix::fs::chown(path, Some(uid), Some(gid)),
             None => Ok(()),

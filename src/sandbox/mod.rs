@@ -4,6 +4,7 @@ mod binaries;
 mod folder;
 mod guarded;
 
+use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use tokio::time::timeout;
 use tokio_postgres::NoTls;
 
 use binaries::find_bindir;
-use guarded::Guarded;
+use guarded::{Guarded, secret};
 
 use crate::retry::{Backoff, retry};
 
@@ -59,6 +60,7 @@ pub struct Sandbox {
     guarded: Guarded,
     port: u16,
     bindir: PathBuf,
+    password: String,
 }
 
 impl Sandbox {
@@ -69,16 +71,22 @@ impl Sandbox {
     /// is in the message.
     pub async fn start(options: &Options) -> Result<Self> {
         let bindir = find_bindir(options.bindir.as_deref())?;
+        let password = secret()?;
         let mut guarded = Guarded::create(folder::path()?)?;
-        initdb(&mut guarded, &bindir).await?;
+        initdb(&mut guarded, &bindir, &password).await?;
+        if options.pg_cron {
+            trust_pg_cron(&guarded)?;
+        }
         let mut sandbox = Self {
             guarded,
             port: free_port()?,
             bindir,
+            password,
         };
         sandbox.start_server(options)?;
         sandbox.wait_until_ready().await?;
-        sandbox.execute("postgres", ROLES_SQL).await?;
+        let roles = ROLES_SQL.replace("{password}", &sandbox.password);
+        sandbox.execute("postgres", &roles).await?;
         sandbox
             .execute("postgres", "alter database postgres owner to postgres")
             .await?;
@@ -128,16 +136,23 @@ impl Sandbox {
 
     /// The connection string of a login role (`postgres`, `authenticator`) for a database of this server.
     pub fn url_of(&self, role: &str, database: &str) -> String {
-        format!("postgresql://{role}:postgres@127.0.0.1:{}/{database}", self.port)
+        let (password, port) = (&self.password, self.port);
+        format!("postgresql://{role}:{password}@127.0.0.1:{port}/{database}?sslmode=disable")
+    }
+
+    /// The password of each login role, the superuser included.
+    pub fn password(&self) -> &str {
+        &self.password
     }
 
     /// The key=value connection string of the superuser, over the server's socket.
     pub fn admin(&self, database: &str) -> String {
         let quoted = |text: &str| text.replace('\\', r"\\").replace('\'', r"\'");
         format!(
-            "host='{}' port={} user=supabase_admin dbname='{}'",
+            "host='{}' port={} user=supabase_admin password={} dbname='{}'",
             quoted(&self.dir().display().to_string()),
             self.port,
+            self.password,
             quoted(database)
         )
     }
@@ -179,7 +194,9 @@ impl Sandbox {
     }
 }
 
-async fn initdb(guarded: &mut Guarded, bindir: &Path) -> Result<()> {
+async fn initdb(guarded: &mut Guarded, bindir: &Path, password: &str) -> Result<()> {
+    let file = guarded.dir().join("password");
+    guarded.write(&file, password)?;
     let arguments = [
         &format!("--pgdata={}", data(guarded)),
         "--username=supabase_admin",
@@ -187,14 +204,25 @@ async fn initdb(guarded: &mut Guarded, bindir: &Path) -> Result<()> {
         "--locale=C",
         "--no-sync",
         "--no-instructions",
-        "--auth-local=trust",
-        "--auth-host=scram-sha-256",
+        "--auth=scram-sha-256",
+        &format!("--pwfile={}", file.display()),
     ];
     guarded.start(&bindir.join("initdb"), &arguments.map(Into::into))?;
     match timeout(START_TIMEOUT, guarded.ended()).await {
-        Ok(Ok(status)) if status.success() => Ok(()),
+        Ok(Ok(status)) if status.success() => Ok(fs::remove_file(file)?),
         _ => Err(guarded.failed("initdb failed")),
     }
+}
+
+/// Lets pg_cron, which knows no password, connect over the socket: for its jobs' owners, never as the superuser, whose name
+/// a role that may write to cron.job can put there.
+fn trust_pg_cron(guarded: &Guarded) -> io::Result<()> {
+    let file = guarded.dir().join("data/pg_hba.conf");
+    let rules = fs::read_to_string(&file)?;
+    fs::write(
+        &file,
+        format!("local all supabase_admin scram-sha-256\nlocal all all trust\n{rules}"),
+    )
 }
 
 /// The server's own folder, as text: [`folder`] gives no path that is none.

@@ -1,10 +1,10 @@
--- The roles of a Supabase project, once a server. Run as the superuser, supabase_admin.
-create role postgres login bypassrls createrole createdb replication password 'postgres';
+-- The roles of a Supabase project, once a server. Run as the superuser, supabase_admin, with {password} replaced.
+create role postgres login bypassrls createrole createdb replication password '{password}';
 create role anon nologin noinherit;
 create role authenticated nologin noinherit;
 create role service_role nologin noinherit bypassrls;
-create role authenticator login noinherit password 'postgres';
-create role supabase_auth_admin login noinherit createrole password 'postgres';
+create role authenticator login noinherit password '{password}';
+create role supabase_auth_admin login noinherit createrole password '{password}';
 
 grant anon, authenticated, service_role to authenticator;
 grant anon, authenticated, service_role to postgres with admin option;
