@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use postgres::{Client, NoTls};
 
 use crate::common::{BOTH_GENERATIONS, Db, Run, not_run, server, sessctl, url_as};
+use crate::schedule::with_pg_cron;
 
 /// A folder for temporary files that another user can enter: the server runs as one where this is root.
 fn temporary() -> tempfile::TempDir {
@@ -310,6 +311,60 @@ fn postgres_is_no_superuser_and_auth_is_not_its_to_alter() {
             (open, open, true)
         );
     }
+}
+
+#[test]
+fn no_login_can_give_itself_the_servers_programs_or_files() {
+    let db = Db::fresh(BOTH_GENERATIONS[1]);
+    for login in ["postgres", "supabase_auth_admin"] {
+        let mut client = Client::connect(&server().url_of(login, &db.name), NoTls).unwrap();
+        let own = format!("escape_{login}_{}", db.name);
+        client.batch_execute(&format!("create role {own} login")).unwrap();
+        for role in [
+            "pg_execute_server_program",
+            "pg_read_server_files",
+            "pg_write_server_files",
+            "supabase_admin",
+        ] {
+            for sql in [
+                format!("grant {role} to {login}"),
+                format!("grant {role} to {own}"),
+                format!("create role {own}_member in role {role}"),
+                format!("create role {own}_group role {role}; grant {own}_group to {login}; set role {role}"),
+                format!("alter role {role} login"),
+                format!("alter role {role} nosuperuser"),
+                format!("set session authorization {role}"),
+            ] {
+                let error = client.batch_execute(&sql).unwrap_err();
+                let code = error.code().unwrap().code();
+                assert!(["42501", "42939", "0LP01"].contains(&code), "{sql}: {error:?}");
+            }
+        }
+        for sql in [
+            "copy (select 1) to program 'true'",
+            "create temp table taken (line text); copy taken from program 'env'",
+            "create temp table taken (line text); copy taken from '/etc/passwd'",
+            "copy (select 1) to '/tmp/given'",
+            "select pg_read_file('/etc/passwd')",
+            "select pg_ls_dir('/')",
+            "select lo_import('/etc/passwd')",
+            "alter system set archive_command = 'true'",
+            "create function public.run() returns void language c as 'libc', 'abort'",
+        ] {
+            let error = client.batch_execute(sql).unwrap_err();
+            assert_eq!(error.code().unwrap().code(), "42501", "{sql}: {error:?}");
+        }
+        client.batch_execute(&format!("drop role {own}")).unwrap();
+    }
+}
+
+#[test]
+fn pg_cron_needs_no_password_for_a_jobs_owner_and_is_no_way_to_the_superuser() {
+    let Some(sandbox) = with_pg_cron() else { return };
+    let socket = format!("host='{}' port={}", sandbox.dir().display(), sandbox.port());
+    let connect = |role: &str| Client::connect(&format!("{socket} user={role} dbname=postgres"), NoTls);
+    connect("postgres").unwrap();
+    assert!(connect("supabase_admin").is_err());
 }
 
 #[test]

@@ -10,6 +10,14 @@ grant anon, authenticated, service_role to authenticator;
 grant anon, authenticated, service_role to postgres with admin option;
 grant pg_monitor, pg_read_all_data, pg_signal_backend to postgres;
 
+-- On 15, CREATEROLE lets a role grant itself every role that is no superuser, these three too: with them it would run
+-- programs, and read and write files, as the server. On the platform an extension refuses that. Here they are superusers,
+-- so that only a superuser can grant them. On 16, CREATEROLE grants only roles that it has the admin option on.
+update pg_catalog.pg_authid
+set rolsuper = true
+where rolname in ('pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files')
+  and current_setting('server_version_num')::integer < 160000;
+
 alter role postgres set search_path = "$user", public, extensions;
 alter role postgres set statement_timeout = '2min';
 alter role anon set statement_timeout = '3s';
