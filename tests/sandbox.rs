@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use postgres::{Client, NoTls};
 
-use crate::common::{BOTH_GENERATIONS, Db, Run, not_run, server, sessctl, url_as};
+use crate::common::{BOTH_GENERATIONS, Db, Run, clean, not_run, server, sessctl, url_as};
 use crate::schedule::with_pg_cron;
 
 /// A folder for temporary files that another user can enter: the server runs as one where this is root.
@@ -79,9 +79,25 @@ fn signal(child: &Child, name: &str) {
     );
 }
 
+/// Whether a process ignores SIGHUP, the first signal; unknown without /proc.
+fn ignores_hangup(process: &str) -> Option<bool> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
+    Some(u64::from_str_radix(mask.trim(), 16).ok()? & 1 == 1)
+}
+
+/// The signals that stop a sandbox; what these tests ignore themselves, it ignores too.
+fn stops() -> Vec<&'static str> {
+    if ignores_hangup("self") == Some(true) {
+        not_run("SIGHUP: it is ignored here");
+        return vec!["-INT", "-TERM"];
+    }
+    vec!["-INT", "-TERM", "-HUP"]
+}
+
 #[test]
 fn nothing_is_left_behind_after_a_stop_or_a_crash() {
-    for name in ["-INT", "-TERM", "-KILL"] {
+    for name in stops().into_iter().chain(["-KILL"]) {
         let (mut child, url, temporary) = waiting();
         Client::connect(&url, NoTls).unwrap();
         assert_eq!(folders(temporary.path()).len(), 1);
@@ -132,7 +148,7 @@ fn nothing_is_left_behind_by_a_start_that_is_killed() {
 
 #[test]
 fn nothing_is_left_behind_by_a_start_that_is_stopped() {
-    for name in ["-INT", "-TERM"] {
+    for name in stops() {
         for moment in MOMENTS {
             let (mut child, temporary) = starting(moment);
             signal(&child, name);
@@ -141,6 +157,42 @@ fn nothing_is_left_behind_by_a_start_that_is_stopped() {
             is_gone(temporary.path());
         }
     }
+}
+
+#[test]
+fn a_hangup_stops_the_command_too_unless_nohup_has_it_ignored() {
+    let temporary = temporary();
+    let started = |program: &[&str]| {
+        let script = "echo started; exec sleep 600";
+        let mut command = clean(program[0]);
+        command.args(&program[1..]).args(["sandbox", "--", "sh", "-c", script]);
+        let mut child = command
+            .env("TMPDIR", temporary.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut String::new())
+            .unwrap();
+        child
+    };
+    let program = env!("CARGO_BIN_EXE_sessctl");
+    if stops().contains(&"-HUP") {
+        let mut child = started(&[program]);
+        signal(&child, "-HUP");
+        assert_eq!(child.wait().unwrap().code(), Some(128 + 15));
+        is_gone(temporary.path());
+    }
+    let mut child = started(&["nohup", program]);
+    match ignores_hangup(&child.id().to_string()) {
+        Some(ignored) => assert!(ignored),
+        None => not_run("a sandbox under nohup: there is no /proc here"),
+    }
+    signal(&child, "-TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(128 + 15));
+    is_gone(temporary.path());
 }
 
 #[test]
@@ -230,6 +282,27 @@ fn a_folder_for_temporary_files_that_will_not_do_is_named_at_once() {
         refused(&closed, "ermission denied");
     }
     assert!(folders(&closed).is_empty());
+}
+
+#[test]
+fn a_command_and_the_demo_get_no_variables_of_libpq() {
+    let of_another = [
+        ("PGSSLMODE", "require"),
+        ("PGOPTIONS", "--none"),
+        ("PGSSLROOTCERT", "/nowhere"),
+        ("SUPABASE_DB_URL", "x"),
+    ];
+    let mut command = sessctl();
+    command.envs(of_another).env("KEPT", "yes");
+    let run = Run::of(command.args(["sandbox", "--", "env"])).ok();
+    let names: Vec<&str> = run.stdout.lines().map(|line| line.split('=').next().unwrap()).collect();
+    assert!(names.contains(&"DATABASE_URL") && names.contains(&"KEPT"), "{names:?}");
+    let others: Vec<&&str> = names
+        .iter()
+        .filter(|name| name.starts_with("PG") || **name == "SUPABASE_DB_URL")
+        .collect();
+    assert!(others.is_empty(), "{others:?}");
+    Run::of(sessctl().arg("demo").envs(of_another)).ok();
 }
 
 #[test]
