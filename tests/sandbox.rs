@@ -5,10 +5,11 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use postgres::{Client, NoTls};
 
+use crate::common::running::{signal, wait_until};
 use crate::common::{BOTH_GENERATIONS, Db, Run, clean, not_run, server, sessctl, url_as};
 use crate::schedule::with_pg_cron;
 
@@ -54,33 +55,14 @@ fn processes(temporary: &Path) -> Vec<String> {
 }
 
 #[track_caller]
-fn wait_until(what: &str, is_so: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what}");
-        thread::sleep(Duration::from_millis(1));
-    }
-}
-
-#[track_caller]
 fn is_gone(temporary: &Path) {
-    wait_until("a folder is left", || folders(temporary).is_empty());
+    wait_until("an empty folder", || folders(temporary).is_empty());
     // The folder goes last: what is left now has yet to read that its input has ended, or has just removed it.
     let mut left = processes(temporary);
     left.retain(|line| !(line.contains("sandbox-watcher") || line.contains("sandbox-gate")));
     assert!(left.is_empty(), "{left:?}");
-    wait_until("a process is left", || processes(temporary).is_empty());
+    wait_until("the end of its processes", || processes(temporary).is_empty());
     assert!(folders(temporary).is_empty());
-}
-
-fn signal(child: &Child, name: &str) {
-    assert!(
-        Command::new("kill")
-            .args([name, &child.id().to_string()])
-            .status()
-            .unwrap()
-            .success()
-    );
 }
 
 /// Whether a process ignores SIGHUP, the first signal; unknown without /proc.
@@ -105,7 +87,7 @@ fn nothing_is_left_behind_after_a_stop_or_a_crash() {
         let (mut child, url, temporary) = waiting();
         Client::connect(&url, NoTls).unwrap();
         assert_eq!(folders(temporary.path()).len(), 1);
-        signal(&child, name);
+        signal(name, child.id());
         child.wait().unwrap();
         is_gone(temporary.path());
         assert!(Client::connect(&url, NoTls).is_err());
@@ -155,7 +137,7 @@ fn nothing_is_left_behind_by_a_start_that_is_stopped() {
     for name in stops() {
         for moment in MOMENTS {
             let (mut child, temporary) = starting(moment);
-            signal(&child, name);
+            signal(name, child.id());
             assert_eq!(child.wait().unwrap().code(), Some(130), "{name} {moment}");
             assert!(folders(temporary.path()).is_empty(), "{name} {moment}");
             is_gone(temporary.path());
@@ -185,7 +167,7 @@ fn a_hangup_stops_the_command_too_unless_nohup_has_it_ignored() {
     let program = env!("CARGO_BIN_EXE_sessctl");
     if stops().contains(&"-HUP") {
         let mut child = started(&[program]);
-        signal(&child, "-HUP");
+        signal("-HUP", child.id());
         assert_eq!(child.wait().unwrap().code(), Some(128 + 15));
         is_gone(temporary.path());
     }
@@ -194,7 +176,7 @@ fn a_hangup_stops_the_command_too_unless_nohup_has_it_ignored() {
         Some(ignored) => assert!(ignored),
         None => not_run("a sandbox under nohup: there is no /proc here"),
     }
-    signal(&child, "-TERM");
+    signal("-TERM", child.id());
     assert_eq!(child.wait().unwrap().code(), Some(128 + 15));
     is_gone(temporary.path());
 }
@@ -245,7 +227,7 @@ fn the_folder_is_private_and_the_server_is_told_nothing_of_the_environment() {
     } else {
         not_run("the environment of the sandbox's processes: there is no /proc here");
     }
-    signal(&child, "-TERM");
+    signal("-TERM", child.id());
     child.wait().unwrap();
 }
 
@@ -328,7 +310,7 @@ fn each_sandbox_has_a_password_of_its_own() {
         }
     }
     for child in [&mut first, &mut second] {
-        signal(child, "-TERM");
+        signal("-TERM", child.id());
         child.wait().unwrap();
     }
 }
