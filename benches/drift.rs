@@ -145,7 +145,8 @@ fn migra(program: Option<&str>, options: &[&str], changed: &Db, clean: &Clean) -
     };
     let url = |db: &Db| {
         format!(
-            "postgresql://supabase_admin@/{}?host={}&port={}",
+            "postgresql://supabase_admin:{}@/{}?host={}&port={}",
+            server().password(),
             db.name,
             server().dir().display(),
             server().port()

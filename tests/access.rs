@@ -192,7 +192,7 @@ fn a_role_under_row_level_security_is_told_instead_of_sweeping_nothing() {
              grant service_role to {role};"
         ))
         .unwrap();
-    let url = db.url().replace("postgres:postgres@", &format!("{role}:limited@"));
+    let url = db.url_as(&role, "limited");
     for arguments in [
         ["end-inactive", "--dry-run"],
         ["cleanup", "--dry-run"],

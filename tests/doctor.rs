@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sessctl::sandbox::Grants;
 
-use crate::common::{Db, ORIGINAL_SCRIPT, Run, server, sessctl};
+use crate::common::{Db, ORIGINAL_SCRIPT, Run, sessctl};
 
 #[test]
 fn doctor_is_quiet_about_a_healthy_database_and_tells_what_is_wrong() {
@@ -106,7 +106,7 @@ fn a_role_that_may_not_read_the_views_is_told_so() {
     let grants =
         format!("create role {role} login bypassrls password 'reads'; grant select on public.user_sessions to {role}");
     db.admin().batch_execute(&grants).unwrap();
-    let url = server().url_of(&role, &db.name).replacen(":postgres@", ":reads@", 1);
+    let url = db.url_as(&role, "reads");
     let checks = checks(&Run::of(
         sessctl().env("DATABASE_URL", url).args(["doctor", "--format", "json"]),
     ));

@@ -284,7 +284,8 @@ impl OwnServer {
         self.admin().batch_execute(SEED).unwrap();
         let proxy = Proxy::start(self.sandbox.port());
         let options = ["--pause", "10ms", "--max-retries", "20"];
-        let child = Running::start(sessctl_on(proxy.url("postgres"), &[arguments, &options].concat()));
+        let url = proxy.url_as("postgres", self.sandbox.password(), "postgres");
+        let child = Running::start(sessctl_on(url, &[arguments, &options].concat()));
         proxy.wait_for("commit", 8);
         let before = number(&mut self.admin(), done);
         harm(self);
@@ -549,7 +550,7 @@ fn a_wrong_password_is_tried_once() {
     let (db, proxy) = (seeded(), Proxy::to_the_server());
     for (arguments, _, _) in BOTH_COMMANDS {
         let before = proxy.connections().len();
-        let url = proxy.url(&db.name).replace(":postgres@", ":hunter2secret@");
+        let url = proxy.url_as("postgres", "hunter2secret", &db.name);
         let run = Run::of(sessctl().env("DATABASE_URL", url).args(arguments)).exits(3);
         assert!(run.stderr.contains("password authentication failed"), "{}", run.stderr);
         assert!(!run.stderr.contains("hunter2"), "{}", run.stderr);
@@ -568,9 +569,7 @@ fn a_password_changed_in_the_middle_is_tried_once() {
         ))
         .unwrap();
     proxy.cut_before("commit", 3);
-    let url = proxy
-        .url(&db.name)
-        .replace("postgres:postgres@", &format!("{role}:before@"));
+    let url = proxy.url_as(&role, "before", &db.name);
     let child = Running::start(sessctl_on(url, &[&SWEEP[..], &["--pause", "100ms"]].concat()));
     proxy.wait_for("commit", 1);
     db.admin()

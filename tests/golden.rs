@@ -387,7 +387,7 @@ golden! {
     };
     error_wrong_password: |t| {
         let db = Db::migrated(Grants::Closed);
-        let wrong = db.url().replace(":postgres@", ":wrong@");
+        let wrong = db.url_as("postgres", "wrong");
         t.at(&wrong, &["status"]);
         t.at(&wrong, &["status", "--verbose"]);
     };
@@ -429,7 +429,7 @@ golden! {
         db.admin()
             .batch_execute("create role golden_limited login password 'limited' in role service_role inherit")
             .unwrap();
-        let url = db.url().replace("postgres:postgres@", "golden_limited:limited@");
+        let url = db.url_as("golden_limited", "limited");
         for command in ["end-inactive", "cleanup", "summary", "doctor"] {
             t.at(&url, &[command]);
         }

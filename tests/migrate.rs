@@ -102,7 +102,7 @@ fn a_role_without_the_rights_is_told_which_and_who_can_give_them() {
     db.admin()
         .batch_execute(&format!("create role {role} login password 'poor'"))
         .unwrap();
-    let url = db.url().replace("postgres:postgres@", &format!("{role}:poor@"));
+    let url = db.url_as(&role, "poor");
     let migrate = || Run::of(sessctl().env("DATABASE_URL", &url).arg("migrate"));
     migrate()
         .exits(3)
@@ -405,7 +405,7 @@ fn a_build_cut_off_by_the_servers_time_limit_says_which_connection_to_use() {
         .start()
         .unwrap();
     transaction.batch_execute("select 1").unwrap();
-    let url = format!("{}?options=-c%20statement_timeout%3D300", db.url());
+    let url = format!("{}&options=-c%20statement_timeout%3D300", db.url());
     Run::of(sessctl().env("DATABASE_URL", url).arg("migrate"))
         .exits(3)
         .says("session pooler");

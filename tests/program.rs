@@ -38,8 +38,9 @@ fn the_connection_string_comes_from_the_flag_then_the_environment_then_a_file() 
     Run::of(command.args([
         "--database-url",
         &format!(
-            "host=127.0.0.1 port={} user=postgres password=postgres dbname={}",
+            "host=127.0.0.1 port={} user=postgres password={} dbname={}",
             server().port(),
+            server().password(),
             db.name
         ),
     ]))
@@ -118,7 +119,7 @@ fn no_output_ever_shows_the_password() {
 #[test]
 fn a_wrong_password_and_a_missing_server_say_what_to_do() {
     let db = Db::migrated(Grants::Closed);
-    let wrong = db.url().replace(":postgres@", ":wrong@");
+    let wrong = db.url_as("postgres", "wrong");
     Run::of(sessctl().env("DATABASE_URL", &wrong).arg("cleanup"))
         .exits(3)
         .says(&format!(
@@ -290,7 +291,7 @@ fn completions_and_the_manual_are_made_from_the_command_line() {
 fn waiting_is_for_servers_that_start_and_not_for_wrong_passwords() {
     let db = Db::migrated(Grants::Closed);
     let proxy = Proxy::to_the_server();
-    let wrong = proxy.url(&db.name).replace(":postgres@", ":wrong@");
+    let wrong = proxy.url_as("postgres", "wrong", &db.name);
     Run::of(&mut sessctl_on(wrong, &["status", "--wait", "30s"])).exits(3);
     assert_eq!(proxy.connections().len(), 1);
 

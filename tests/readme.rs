@@ -95,8 +95,12 @@ impl Project {
     }
 
     fn url(&self) -> String {
+        self.url_as("postgres", self.sandbox.password())
+    }
+
+    fn url_as(&self, role: &str, password: &str) -> String {
         format!(
-            "postgresql://postgres:postgres@localhost:{}/postgres",
+            "postgresql://{role}:{password}@localhost:{}/postgres",
             self.sandbox.port()
         )
     }
@@ -227,9 +231,7 @@ fn a_role_that_may_only_maintain_or_verify_can_do_just_that() {
         project.admin().batch_execute(&sql.replace('…', "postgres")).unwrap();
     }
     let as_role = |role: &str, arguments: &[&str]| {
-        let url = project
-            .url()
-            .replacen("postgres:postgres", &format!("{role}:postgres"), 1);
+        let url = project.url_as(role, "postgres");
         Run::of(sessctl().env("DATABASE_URL", url).args(arguments))
     };
     as_role("sessctl_ci", &["verify"]).ok();

@@ -373,7 +373,7 @@ fn one_statement_gives_a_role_the_rights_that_maintenance_needs_and_the_apis_rol
     db.client()
         .batch_execute(&format!("select sessctl.grant_maintenance('{role}')"))
         .unwrap();
-    let url = db.url().replace("postgres:postgres@", &format!("{role}:secret@"));
+    let url = db.url_as(&role, "secret");
     for arguments in [
         &["end-inactive"][..],
         &["end-inactive", "--dry-run"],

@@ -240,7 +240,7 @@ fn a_role_that_may_only_read_the_history_can_verify_and_see_the_status() {
     db.admin()
         .batch_execute(&format!("create role {role} login password 'ci'"))
         .unwrap();
-    let url = db.url().replace("postgres:postgres@", &format!("{role}:ci@"));
+    let url = db.url_as(&role, "ci");
     let run = |command: &str| Run::of(sessctl().env("DATABASE_URL", &url).arg(command));
     run("verify").exits(3).says("grant usage on schema sessctl");
     db.admin()

@@ -4,10 +4,10 @@ use std::io::{self, Write};
 
 use anyhow::{Context as _, Result};
 use clap::Args as ClapArgs;
-use tokio::process::Command;
 
-use super::sandbox::Shape;
-use super::{Context, interrupted};
+use super::Context;
+use super::sandbox::{Shape, command_for};
+use super::stops::Stops;
 use crate::config::Target;
 use crate::database::Database;
 use crate::failure::{Failure, exit};
@@ -33,13 +33,9 @@ pub struct Args {
 
 impl Args {
     pub async fn run(&self, context: &Context<'_>) -> Result<Box<dyn Report>> {
+        let mut stops = Stops::listen()?;
         tokio::select! {
-            // First, so that the signals are listened to before initdb, which blocks.
-            biased;
-            stopped = interrupted() => {
-                stopped?;
-                Err(Failure::interrupted("stopped; the sandbox is gone with everything in it").into())
-            }
+            _ = stops.next() => Err(Failure::interrupted("stopped; the sandbox is gone with everything in it").into()),
             shown = self.show(context) => match shown {
                 Err(error) if is_broken_pipe(&error) => Ok(Box::new(Done { code: exit::DONE })),
                 other => other,
@@ -57,10 +53,9 @@ impl Args {
         for (number, step) in STEPS.iter().enumerate() {
             let typed = format!("$ sessctl {}", step.join(" "));
             writeln!(out, "\n{}", paint(terminal.styled(), Style::Bold, &typed))?;
-            let status = Command::new(&program)
+            let status = command_for(&sandbox, &program)
                 .args(*step)
                 .args(["--color", color])
-                .env("DATABASE_URL", sandbox.url())
                 .status()
                 .await
                 .context("can't run this program again")?;

@@ -10,6 +10,7 @@ pub mod migrate;
 pub mod sandbox;
 pub mod schedule;
 pub mod status;
+mod stops;
 pub mod summary;
 pub mod verify;
 
@@ -97,7 +98,7 @@ impl Context<'_> {
 pub enum Stop {
     /// SIGINT, as Ctrl-C sends it.
     Interrupt,
-    /// SIGTERM.
+    /// SIGTERM; for a sandbox SIGHUP too.
     Terminate,
 }
 

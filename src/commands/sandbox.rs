@@ -3,15 +3,16 @@
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
 use anyhow::Result;
 use clap::Args as ClapArgs;
 use serde::Serialize;
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 
-use super::{Context, Stop, interrupted};
+use super::stops::{Stops, terminate};
+use super::{Context, Stop};
 use crate::failure::{Failure, exit};
 use crate::output::{Done, Page, Report};
 use crate::sandbox::{Grants, Options, Sandbox};
@@ -28,8 +29,7 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// The sandbox's options.
-    pub fn options(&self) -> Options {
+    pub(super) fn options(&self) -> Options {
         Options {
             grants: self.grants,
             bindir: self.pg_bindir.clone(),
@@ -56,18 +56,14 @@ pub struct Args {
 
 impl Args {
     pub async fn run(&self, context: &Context<'_>) -> Result<Box<dyn Report>> {
+        let mut stops = Stops::listen()?;
         context.terminal.note("starting a throwaway PostgreSQL");
         let options = Options {
             pg_cron: self.pg_cron,
             ..self.shape.options()
         };
         let sandbox = tokio::select! {
-            // First, so that the signals are listened to before initdb, which blocks.
-            biased;
-            stopped = interrupted() => {
-                stopped?;
-                return Err(Failure::interrupted("stopped while the sandbox was starting").into());
-            }
+            _ = stops.next() => return Err(Failure::interrupted("stopped while the sandbox was starting").into()),
             sandbox = Sandbox::start(&options) => sandbox?,
         };
         let Some((program, arguments)) = self.command.split_first() else {
@@ -79,21 +75,19 @@ impl Args {
             context
                 .terminal
                 .note("waiting; Ctrl-C stops it and removes all it wrote");
-            interrupted().await?;
+            stops.next().await;
             return Ok(Box::new(Done { code: exit::DONE }));
         };
-        let mut child = Command::new(program)
+        let mut child = command_for(&sandbox, program.as_ref())
             .args(arguments)
-            .env("DATABASE_URL", sandbox.url())
-            .env_remove("SUPABASE_DB_URL")
             .spawn()
             .map_err(|error| Failure::new(format!("can't run {}: {error}", program.display())))?;
         let status = loop {
             tokio::select! {
                 status = child.wait() => break status?,
-                stopped = interrupted() => {
+                stop = stops.next() => {
                     // Ctrl-C in a terminal reaches the command by itself, and its end is the end.
-                    if stopped? == Stop::Terminate {
+                    if stop == Stop::Terminate {
                         terminate(&child).await;
                     }
                 }
@@ -103,11 +97,16 @@ impl Args {
     }
 }
 
-async fn terminate(child: &Child) {
-    if let Some(pid) = child.id() {
-        // Where it is gone already, there is nothing to stop.
-        let _ = Command::new("kill").arg(pid.to_string()).status().await;
+/// A command whose database is the sandbox, whatever libpq's variables would say of another.
+pub(super) fn command_for(sandbox: &Sandbox, program: &Path) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        if name.as_encoded_bytes().starts_with(b"PG") || name == "SUPABASE_DB_URL" {
+            command.env_remove(name);
+        }
     }
+    command.env("DATABASE_URL", sandbox.url());
+    command
 }
 
 /// As a shell has it: the command's code, or 128 and the signal that ended it.

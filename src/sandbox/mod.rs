@@ -1,23 +1,24 @@
 //! A throwaway PostgreSQL in the shape of a Supabase project: for the demo, the tests, and a look without risk.
 
+mod binaries;
+mod folder;
+mod guarded;
+
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::ValueEnum;
+use tokio::time::timeout;
 use tokio_postgres::NoTls;
 
-use crate::failure::Failure;
-use crate::retry::{Backoff, retry};
+use binaries::find_bindir;
+use guarded::{Guarded, secret};
 
-/// The environment variable that names the folder of the server's binaries.
-pub const BINDIR_VARIABLE: &str = "SESSCTL_PG_BINDIR";
+use crate::retry::{Backoff, retry};
 
 /// SQL that gives the default privileges of each generation of projects; run in a database after [`PROJECT_SQL`].
 const GRANTS_OPEN_SQL: &str = include_str!("grants_open.sql");
@@ -25,10 +26,8 @@ const GRANTS_CLOSED_SQL: &str = include_str!("grants_closed.sql");
 const ROLES_SQL: &str = include_str!("roles.sql");
 const PROJECT_SQL: &str = include_str!("project.sql");
 const PG_CRON_SQL: &str = include_str!("pg_cron.sql");
-const GUARD: &str = include_str!("guard.sh");
-const REAPER: &str = include_str!("reaper.sh");
 
-/// How long a server may take to accept its first connection.
+/// How long initdb may take, and the server to accept its first connection.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 const START_PAUSES: Backoff = Backoff::new(Duration::from_millis(10), Duration::from_millis(40));
 
@@ -58,37 +57,36 @@ pub struct Options {
 /// A running server. Dropping it stops the server and removes all it wrote.
 #[derive(Debug)]
 pub struct Sandbox {
-    guard: Child,
-    reaper: Option<Child>,
-    dir: PathBuf,
+    guarded: Guarded,
     port: u16,
     bindir: PathBuf,
+    password: String,
 }
 
 impl Sandbox {
     /// Starts a server and gives its database `postgres` a Supabase project's shape.
     ///
     /// # Errors
-    /// No server binaries on this machine, or a server that does not start; its log is in the message.
+    /// No server binaries on this machine, a TMPDIR that no server can work in, or a server that does not start; its log
+    /// is in the message.
     pub async fn start(options: &Options) -> Result<Self> {
         let bindir = find_bindir(options.bindir.as_deref())?;
-        let owner = server_user()?;
-        let dir = tempfile::Builder::new()
-            .prefix("sessctl-")
-            .tempdir()
-            .context("can't create a folder for the sandbox")?
-            .keep();
-        let prepared = initdb(&bindir, &dir, owner);
-        let started = match prepared {
-            Ok(()) => Self::spawn(options, bindir, &dir, owner),
-            Err(error) => Err(error),
+        let password = secret()?;
+        let mut guarded = Guarded::create(folder::path()?)?;
+        initdb(&mut guarded, &bindir, &password).await?;
+        if options.pg_cron {
+            trust_pg_cron(&guarded)?;
+        }
+        let mut sandbox = Self {
+            guarded,
+            port: free_port()?,
+            bindir,
+            password,
         };
-        let sandbox = started.inspect_err(|_| {
-            // Nothing runs there yet, and the first error is the one to report.
-            let _ = fs::remove_dir_all(&dir);
-        })?;
+        sandbox.start_server(options)?;
         sandbox.wait_until_ready().await?;
-        sandbox.execute("postgres", ROLES_SQL).await?;
+        let roles = ROLES_SQL.replace("{password}", &sandbox.password);
+        sandbox.execute("postgres", &roles).await?;
         sandbox
             .execute("postgres", "alter database postgres owner to postgres")
             .await?;
@@ -99,14 +97,12 @@ impl Sandbox {
         Ok(sandbox)
     }
 
-    fn spawn(options: &Options, bindir: PathBuf, dir: &Path, owner: Option<(u32, u32)>) -> Result<Self> {
-        let port = free_port()?;
-        let mut guard = Command::new("/bin/sh");
-        guard.arg("-c").arg(GUARD).arg("sandbox-guard").arg(dir);
-        guard.arg(bindir.join("postgres")).arg("-D").arg(dir.join("data"));
+    fn start_server(&mut self, options: &Options) -> Result<()> {
+        let dir = self.dir().display().to_string();
         let base = [
-            format!("port={port}"),
-            format!("unix_socket_directories={}", dir.display()),
+            format!("port={}", self.port),
+            format!("unix_socket_directories=\"{}\"", dir.replace('"', "\"\"")),
+            "unix_socket_permissions=0700".into(),
             "listen_addresses=127.0.0.1".into(),
             "max_connections=200".into(),
             "wal_level=logical".into(),
@@ -114,31 +110,23 @@ impl Sandbox {
             "fsync=off".into(),
             "full_page_writes=off".into(),
         ];
-        let pg_cron = [
-            "shared_preload_libraries=pg_cron".into(),
-            format!("cron.host={}", dir.display()),
-        ];
+        let pg_cron = ["shared_preload_libraries=pg_cron".into(), format!("cron.host={dir}")];
         let pg_cron = pg_cron.iter().filter(|_| options.pg_cron);
-        for setting in base.iter().chain(pg_cron).chain(&options.settings) {
-            guard.arg("-c").arg(setting);
+        let settings = base.iter().chain(pg_cron).chain(&options.settings);
+        let mut arguments = vec!["-D".into(), data(&self.guarded)];
+        arguments.extend(settings.flat_map(|setting| ["-c".into(), setting.clone()]));
+        self.guarded.start(&self.bindir.join("postgres"), &arguments)
+    }
+
+    async fn wait_until_ready(&mut self) -> Result<()> {
+        let admin = self.admin("postgres");
+        let pauses = START_PAUSES.within(START_TIMEOUT);
+        let ready = retry(pauses, |_| true, async |_| execute(&admin, "select 1").await);
+        let what = "the sandbox's server did not start";
+        tokio::select! {
+            ready = ready => ready.map_err(|error| error.context(self.guarded.failed(what))),
+            _ = self.guarded.ended() => Err(self.guarded.failed(what)),
         }
-        let guard = spawn_watcher(run_as(&mut guard, owner))?;
-        let reaper = match owner {
-            None => None,
-            Some(_) => {
-                let mut reaper = Command::new("/bin/sh");
-                Some(spawn_watcher(
-                    reaper.arg("-c").arg(REAPER).arg("sandbox-reaper").arg(dir),
-                )?)
-            }
-        };
-        Ok(Self {
-            guard,
-            reaper,
-            dir: dir.to_owned(),
-            port,
-            bindir,
-        })
     }
 
     /// The connection string of `postgres`, the role that users of the platform have.
@@ -148,15 +136,24 @@ impl Sandbox {
 
     /// The connection string of a login role (`postgres`, `authenticator`) for a database of this server.
     pub fn url_of(&self, role: &str, database: &str) -> String {
-        format!("postgresql://{role}:postgres@127.0.0.1:{}/{database}", self.port)
+        let (password, port) = (&self.password, self.port);
+        format!("postgresql://{role}:{password}@127.0.0.1:{port}/{database}?sslmode=disable")
+    }
+
+    /// The password of each login role, the superuser included.
+    pub fn password(&self) -> &str {
+        &self.password
     }
 
     /// The key=value connection string of the superuser, over the server's socket.
     pub fn admin(&self, database: &str) -> String {
+        let quoted = |text: &str| text.replace('\\', r"\\").replace('\'', r"\'");
         format!(
-            "host={} port={} user=supabase_admin dbname={database}",
-            self.dir.display(),
-            self.port
+            "host='{}' port={} user=supabase_admin password={} dbname='{}'",
+            quoted(&self.dir().display().to_string()),
+            self.port,
+            self.password,
+            quoted(database)
         )
     }
 
@@ -167,7 +164,7 @@ impl Sandbox {
 
     /// The folder with everything the server writes; its socket and `server.log` are there too.
     pub fn dir(&self) -> &Path {
-        &self.dir
+        self.guarded.dir()
     }
 
     /// The folder of the server's binaries.
@@ -193,180 +190,56 @@ impl Sandbox {
     /// # Errors
     /// The server's.
     pub async fn execute(&self, database: &str, sql: &str) -> Result<()> {
-        let (client, connection) = tokio_postgres::connect(&self.admin(database), NoTls)
-            .await
-            .context("can't connect to the sandbox")?;
-        let driver = tokio::spawn(connection);
-        let done = client.batch_execute(sql).await;
-        drop(client);
-        // The connection's own end says nothing that the statement did not.
-        let _ = driver.await;
-        done.context("the sandbox refused a statement of its set-up")
-    }
-
-    async fn wait_until_ready(&self) -> Result<()> {
-        let pauses = START_PAUSES.within(START_TIMEOUT);
-        let ready = retry(
-            pauses,
-            |_| !self.server_ended(),
-            async |_| self.execute("postgres", "select 1").await,
-        );
-        ready.await.map_err(|error| {
-            let log = fs::read_to_string(self.dir.join("server.log")).unwrap_or_default();
-            let last: Vec<&str> = log.lines().rev().take(5).collect();
-            let last: Vec<&str> = last.into_iter().rev().collect();
-            error.context(format!("the sandbox's server did not start: {}", last.join(" | ")))
-        })
-    }
-
-    /// The server removes postmaster.pid when it stops, and has not written it before it starts.
-    fn server_ended(&self) -> bool {
-        let log = fs::read_to_string(self.dir.join("server.log")).unwrap_or_default();
-        log.contains("FATAL") && !self.dir.join("data/postmaster.pid").exists()
+        execute(&self.admin(database), sql).await
     }
 }
 
-impl Drop for Sandbox {
-    fn drop(&mut self) {
-        // Waiting is what makes "nothing left behind" true when this returns.
-        for watcher in [Some(&mut self.guard), self.reaper.as_mut()].into_iter().flatten() {
-            drop(watcher.stdin.take());
-            let _ = watcher.wait();
-        }
-    }
-}
-
-/// Where the server's binaries are: `given`, else [`BINDIR_VARIABLE`], else PATH and the places where packages put them.
-///
-/// # Errors
-/// None found, or the folder named has none; says how to install them.
-pub fn find_bindir(given: Option<&Path>) -> Result<PathBuf> {
-    let named = given
-        .map(Path::to_owned)
-        .or_else(|| std::env::var_os(BINDIR_VARIABLE).map(PathBuf::from));
-    if let Some(dir) = named {
-        let dir = fs::canonicalize(&dir).unwrap_or(dir);
-        if has_server(&dir) {
-            return Ok(dir);
-        }
-        return Err(Failure::usage(format!("no postgres and initdb in {}", dir.display()))
-            .hint(format!(
-                "name the folder that holds both, by --pg-bindir or {BINDIR_VARIABLE}"
-            ))
-            .into());
-    }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let from_path = std::env::split_paths(&path).collect::<Vec<_>>();
-    let packaged = [
-        "/usr/lib/postgresql",
-        "/usr/pgsql-18",
-        "/usr/pgsql-17",
-        "/usr/pgsql-16",
-        "/usr/pgsql-15",
-        "/opt/homebrew/opt",
-        "/usr/local/opt",
-        "/Applications/Postgres.app/Contents/Versions",
+async fn initdb(guarded: &mut Guarded, bindir: &Path, password: &str) -> Result<()> {
+    let file = guarded.dir().join("password");
+    guarded.write(&file, password)?;
+    let arguments = [
+        &format!("--pgdata={}", data(guarded)),
+        "--username=supabase_admin",
+        "--encoding=UTF8",
+        "--locale=C",
+        "--no-sync",
+        "--no-instructions",
+        "--auth=scram-sha-256",
+        &format!("--pwfile={}", file.display()),
     ];
-    let packaged = packaged.iter().flat_map(|root| {
-        let mut below: Vec<PathBuf> = fs::read_dir(root)
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|entry| entry.path().join("bin"))
-            .collect();
-        // The newest version of each place first.
-        below.sort_by(|a, b| b.cmp(a));
-        below.push(Path::new(root).join("bin"));
-        below
-    });
-    let asked = Command::new("pg_config").arg("--bindir").output().ok();
-    let asked = asked.map(|out| PathBuf::from(String::from_utf8_lossy(&out.stdout).trim()));
-    from_path
-        .into_iter()
-        .chain(packaged)
-        .chain(asked)
-        .find(|dir| has_server(dir))
-        .map(|dir| behind_links(&dir).unwrap_or(dir))
-        .ok_or_else(|| {
-            Failure::new("no PostgreSQL server is installed on this machine (initdb was not found)")
-                .hint(format!(
-                    "apt-get install postgresql, brew install postgresql@17 or dnf install postgresql-server; \
-                     or name its folder of binaries by --pg-bindir or {BINDIR_VARIABLE}"
-                ))
-                .into()
-        })
-}
-
-/// The folder that a link to `postgres` leads to: the tools of that version are there, and not always linked too.
-fn behind_links(dir: &Path) -> Option<PathBuf> {
-    let real = fs::canonicalize(dir.join("postgres")).ok()?;
-    real.parent().filter(|dir| has_server(dir)).map(Path::to_owned)
-}
-
-fn has_server(dir: &Path) -> bool {
-    dir.join("postgres").is_file() && dir.join("initdb").is_file()
-}
-
-/// PostgreSQL refuses to run as root, so root lends it the user and group of `nobody`.
-fn server_user() -> Result<Option<(u32, u32)>> {
-    let probe = tempfile::tempfile().context("can't write to the folder for temporary files")?;
-    if probe.metadata()?.uid() != 0 {
-        return Ok(None);
-    }
-    let users = fs::read_to_string("/etc/passwd").context("can't read /etc/passwd")?;
-    let ids = users.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        (fields.next()? == "nobody").then_some(())?;
-        let uid = fields.nth(1)?.parse().ok()?;
-        Some((uid, fields.next()?.parse().ok()?))
-    });
-    match ids {
-        Some(ids) => Ok(Some(ids)),
-        None => bail!("PostgreSQL refuses to run as root, and there is no user nobody to lend it"),
+    guarded.start(&bindir.join("initdb"), &arguments.map(Into::into))?;
+    match timeout(START_TIMEOUT, guarded.ended()).await {
+        Ok(Ok(status)) if status.success() => Ok(fs::remove_file(file)?),
+        _ => Err(guarded.failed("initdb failed")),
     }
 }
 
-/// Starts a script that watches for the end of its standard input. A group of its own, so that Ctrl-C reaches it only
-/// through that.
-fn spawn_watcher(command: &mut Command) -> Result<Child> {
-    command.process_group(0).current_dir("/");
-    command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    command.spawn().context("can't run /bin/sh")
+/// Lets pg_cron, which knows no password, connect over the socket: for its jobs' owners, never as the superuser, whose name
+/// a role that may write to cron.job can put there.
+fn trust_pg_cron(guarded: &Guarded) -> io::Result<()> {
+    let file = guarded.dir().join("data/pg_hba.conf");
+    let rules = fs::read_to_string(&file)?;
+    fs::write(
+        &file,
+        format!("local all supabase_admin scram-sha-256\nlocal all all trust\n{rules}"),
+    )
 }
 
-fn run_as(command: &mut Command, owner: Option<(u32, u32)>) -> &mut Command {
-    if let Some((uid, gid)) = owner {
-        command.uid(uid).gid(gid);
-    }
-    command
+/// The server's own folder, as text: [`folder`] gives no path that is none.
+fn data(guarded: &Guarded) -> String {
+    guarded.dir().join("data").display().to_string()
 }
 
-fn initdb(bindir: &Path, dir: &Path, owner: Option<(u32, u32)>) -> Result<()> {
-    fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
-    if let Some((uid, gid)) = owner {
-        std::os::unix::fs::chown(dir, Some(uid), Some(gid))?;
-    }
-    let mut command = Command::new(bindir.join("initdb"));
-    command
-        .arg("--pgdata")
-        .arg(dir.join("data"))
-        .args(["--username", "supabase_admin", "--encoding", "UTF8"])
-        .args(["--locale", "C", "--no-sync", "--no-instructions"])
-        .args(["--auth-local", "trust", "--auth-host", "scram-sha-256"])
-        .process_group(0)
-        .current_dir("/");
-    run_as(&mut command, owner);
-    let out = command
-        .output()
-        .with_context(|| format!("can't run {}", bindir.join("initdb").display()))?;
-    if !out.status.success() {
-        let stderr = String::from_utf8_lossy(&out.stderr);
-        bail!("initdb failed: {}", stderr.trim());
-    }
-    Ok(())
+async fn execute(admin: &str, sql: &str) -> Result<()> {
+    let (client, connection) = tokio_postgres::connect(admin, NoTls)
+        .await
+        .context("can't connect to the sandbox")?;
+    let driver = tokio::spawn(connection);
+    let done = client.batch_execute(sql).await;
+    drop(client);
+    // The connection's own end says nothing that the statement did not.
+    let _ = driver.await;
+    done.context("the sandbox refused a statement of its set-up")
 }
 
 fn free_port() -> io::Result<u16> {

@@ -49,6 +49,11 @@ pub fn not_run(why: &str) {
     std::io::stderr().write_all(line.as_bytes()).unwrap();
 }
 
+/// A connection string as the sandbox writes them.
+pub fn url_as(role: &str, password: &str, port: u16, database: &str) -> String {
+    format!("postgresql://{role}:{password}@127.0.0.1:{port}/{database}?sslmode=disable")
+}
+
 pub fn admin(database: &str) -> Client {
     Client::connect(&server().admin(database), NoTls).unwrap()
 }
@@ -172,6 +177,11 @@ impl Db {
 
     pub fn url(&self) -> String {
         server().url_of("postgres", &self.name)
+    }
+
+    /// The connection string of a role that the sandbox did not make, or of one with another password.
+    pub fn url_as(&self, role: &str, password: &str) -> String {
+        url_as(role, password, server().port(), &self.name)
     }
 
     /// A connection as postgres, as users have it.

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use super::running::wait_until;
-use super::server;
+use super::{server, url_as};
 
 /// Where Debian puts it: /usr/sbin is not in everybody's PATH.
 const BINARY: &str = "/usr/sbin/pgbouncer";
@@ -52,7 +52,7 @@ impl PgBouncer {
             .port();
         let users = dir.path().join("users.txt");
         let config = dir.path().join("pgbouncer.ini");
-        fs::write(&users, "\"postgres\" \"postgres\"\n").unwrap();
+        fs::write(&users, format!("\"postgres\" \"{}\"\n", server().password())).unwrap();
         let settings = format!(
             "[databases]\n* = host=127.0.0.1 port={server_port} pool_size=1\n\
              [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
@@ -94,7 +94,7 @@ impl PgBouncer {
 
     /// The connection string of `postgres` through it.
     pub fn url(&self, database: &str) -> String {
-        format!("postgresql://postgres:postgres@127.0.0.1:{}/{database}", self.port)
+        url_as("postgres", server().password(), self.port, database)
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use super::running::wait_until;
-use super::server;
+use super::{server, url_as};
 
 const CANCEL_REQUEST: u32 = 80_877_102;
 const SSL_REQUEST: u32 = 80_877_103;
@@ -120,7 +120,12 @@ impl Proxy {
 
     /// The connection string of `postgres` through the proxy.
     pub fn url(&self, database: &str) -> String {
-        format!("postgresql://postgres:postgres@127.0.0.1:{}/{database}", self.port)
+        self.url_as("postgres", server().password(), database)
+    }
+
+    /// The connection string of a role that the sandbox did not make, or of one with another password.
+    pub fn url_as(&self, role: &str, password: &str, database: &str) -> String {
+        url_as(role, password, self.port, database)
     }
 
     /// Cuts the connection in place of handing on the `nth` message (from 1) with `text` in its SQL.

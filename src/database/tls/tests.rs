@@ -66,7 +66,8 @@ impl Server {
     }
 
     async fn connect_to(&self, text: &str) -> Result<bool, String> {
-        let text = format!("{text} user=postgres password=postgres dbname=postgres");
+        let password = self.sandbox.password();
+        let text = format!("{text} user=postgres password={password} dbname=postgres");
         let target = Target::from_string(&text).unwrap();
         let connector = connector(&target.tls).map_err(|error| error.to_string())?;
         let (client, connection) = target
