@@ -24,7 +24,7 @@ fn statements() -> Vec<String> {
 #[track_caller]
 fn migrates_in_step(db: &Db) {
     db.sessctl(&["migrate"]).ok();
-    db.sessctl(&["verify", "--strict"]).ok().says("in step");
+    db.sessctl(&["verify", "--strict"]).ok().says("up to date");
 }
 
 #[test]
@@ -86,28 +86,28 @@ fn a_hundred_thousand_rows_with_poison_and_nulls_among_them_are_all_kept() {
 }
 
 #[test]
-fn everything_that_is_taken_away_is_listed_before() {
+fn everything_that_is_dropped_replaced_or_revoked_is_listed_before() {
     let db = Db::pasted(Grants::Open);
     let plan = db.sessctl(&["migrate", "--dry-run", "--format", "json"]).ok().json();
-    let takes_away: Vec<&str> = plan["takes_away"]
+    let changes: Vec<&str> = plan["changes"]
         .as_array()
         .unwrap()
         .iter()
         .map(|line| line.as_str().unwrap())
         .collect();
     for line in [
-        "index idx_user_sessions_session_id (it repeats the one of the UNIQUE constraint)",
-        "right truncate on table public.user_sessions from anon",
-        "right select on view public.active_sessions_summary from anon",
-        "right execute on function public.cleanup_old_sessions(integer) from PUBLIC",
-        "right execute on function public.end_inactive_sessions(integer) from authenticated",
-        "policy Service role can manage all sessions (service_role bypasses row level security)",
-        "policy Users can view their own sessions as it is, and makes it anew for authenticated alone",
+        "drops index idx_user_sessions_session_id (it repeats the one of the UNIQUE constraint)",
+        "revokes truncate on table public.user_sessions from anon",
+        "revokes select on view public.active_sessions_summary from anon",
+        "revokes execute on function public.cleanup_old_sessions(integer) from PUBLIC",
+        "revokes execute on function public.end_inactive_sessions(integer) from authenticated",
+        "drops policy Service role can manage all sessions (service_role bypasses row level security)",
+        "replaces policy Users can view their own sessions: for authenticated alone",
     ] {
-        assert!(takes_away.contains(&line), "{line} is not in {takes_away:#?}");
+        assert!(changes.contains(&line), "{line} is not in {changes:#?}");
     }
     let run = db.sessctl(&["migrate"]).ok();
-    for line in takes_away {
+    for line in changes {
         assert!(run.stderr.contains(line), "{line}");
     }
 }
@@ -262,7 +262,7 @@ fn rights_that_go_with_a_function_that_must_be_made_anew_are_listed() {
     let db = Db::pasted(Grants::Closed);
     let role = format!("cron_{}", db.name);
     db.admin().batch_execute(&format!("create role {role}")).unwrap();
-    let line = format!("right execute on function public.end_inactive_sessions(integer) from {role}");
+    let line = format!("revokes execute on function public.end_inactive_sessions(integer) from {role}");
     db.client()
         .batch_execute(&format!(
             "grant execute on function public.end_inactive_sessions(integer) to {role}"

@@ -24,7 +24,7 @@ fn history(db: &Db) -> Vec<i32> {
 
 #[track_caller]
 fn in_step(db: &Db) {
-    db.sessctl(&["verify"]).ok().says("in step");
+    db.sessctl(&["verify"]).ok().says("up to date");
     assert_eq!(history(db), (1..=latest()).collect::<Vec<_>>());
 }
 

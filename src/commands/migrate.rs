@@ -57,8 +57,8 @@ impl Args {
             return Ok(Box::new(DryRun::from(plan)));
         }
         let note = |text: &str| context.terminal.note(text);
-        for line in &plan.takes_away {
-            note(&format!("takes away {line}"));
+        for line in &plan.changes {
+            note(line);
         }
         for policy in &plan.leaves {
             context.terminal.warn(&format!(

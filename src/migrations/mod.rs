@@ -58,8 +58,8 @@ pub(crate) struct Plan {
     pub version: i32,
     /// The migrations to apply, oldest first.
     pub pending: Vec<Migration>,
-    /// Every right, policy, constraint and index that is taken away.
-    pub takes_away: Vec<String>,
+    /// What it drops, replaces and revokes of what is there, a line each.
+    pub changes: Vec<String>,
     /// Policies of others, which stay.
     pub leaves: Vec<Object>,
 }
@@ -88,7 +88,7 @@ impl Plan {
             }
             pending.retain(|migration| migration.version() <= target);
         }
-        let Changes { takes_away, leaves } = if pending.is_empty() {
+        let Changes { changes, leaves } = if pending.is_empty() {
             Changes::default()
         } else {
             preflight(database, &pending).await?
@@ -96,7 +96,7 @@ impl Plan {
         Ok(Self {
             version: history.version(),
             pending,
-            takes_away,
+            changes,
             leaves,
         })
     }

@@ -35,7 +35,7 @@ struct ForeignObject {
 /// What becomes of what is there.
 #[derive(Default)]
 pub(super) struct Changes {
-    pub(super) takes_away: Vec<String>,
+    pub(super) changes: Vec<String>,
     /// Policies of others.
     pub(super) leaves: Vec<Object>,
 }
@@ -54,7 +54,7 @@ pub(super) async fn preflight(database: &Database, pending: &[Migration]) -> Res
     let is_ours = |object: &Object| expected.contains_key(object) || declarations.drops(object).is_some();
     let policies = found.facts().keys().filter(|object| object.kind == Kind::Policy);
     Ok(Changes {
-        takes_away: declarations.lines(&expected, found.facts()),
+        changes: declarations.lines(&expected, found.facts()),
         leaves: policies.filter(|object| !is_ours(object)).cloned().collect(),
     })
 }

@@ -98,19 +98,19 @@ impl Declarations {
         if let (Some(Grant { right, role }), None) = (Grant::of(property), expected) {
             let is_revoked = *class == Class::Drift && self.revokes(object);
             let is_lost = is_revoked || self.replaces(Kind::Function) && must_be_dropped(object, all);
-            return is_lost.then(|| format!("right {right} on {object} from {role}"));
+            return is_lost.then(|| format!("revokes {right} on {object} from {role}"));
         }
         if let Some(why) = self.drops(object) {
-            return (property == "present").then(|| format!("{object} ({why})"));
+            return (property == "present").then(|| format!("drops {object} ({why})"));
         }
         let (wanted, is) = (expected.as_ref()?, found.as_ref()?);
         if property == "present" || object.is_private() || !self.replaces(object.kind) {
             return None;
         }
         match (object.kind, property.as_str()) {
-            (Kind::Constraint, "definition") => Some(format!("{object} as it is ({is}), and makes it {wanted}")),
-            (Kind::Index, "definition") => Some(format!("{object} as it is, and builds it as {wanted}")),
-            (Kind::Policy, _) => Some(format!("{object} as it is, and makes it anew for authenticated alone")),
+            (Kind::Constraint, "definition") => Some(format!("replaces {object} ({is}) with {wanted}")),
+            (Kind::Index, "definition") => Some(format!("replaces {object} with {wanted}")),
+            (Kind::Policy, _) => Some(format!("replaces {object}: for authenticated alone")),
             _ => None,
         }
     }

@@ -46,7 +46,7 @@ impl Report for Outcome {
 #[derive(Serialize)]
 pub(super) struct DryRun {
     pending: Vec<Pending>,
-    takes_away: Vec<String>,
+    changes: Vec<String>,
     version: i32,
 }
 
@@ -66,7 +66,7 @@ impl From<Plan> for DryRun {
         });
         Self {
             pending: pending.collect(),
-            takes_away: plan.takes_away,
+            changes: plan.changes,
             version: plan.version,
         }
     }
@@ -77,8 +77,8 @@ impl Report for DryRun {
         if self.pending.is_empty() {
             return out.line(&format!("-- nothing to do: the schema is at version {}", self.version));
         }
-        for line in &self.takes_away {
-            out.line(&format!("-- takes away {line}"))?;
+        for line in &self.changes {
+            out.line(&format!("-- {line}"))?;
         }
         for Pending { step, sql } in &self.pending {
             let title = format!("\n-- V{} {}", step.version, step.name);

@@ -56,17 +56,17 @@ impl Report for Verified {
         let (style, line) = if self.verdict.ok {
             (
                 Style::Good,
-                format!("in step: the schema is what version {version} makes"),
+                format!("up to date: the schema is that of version {version}"),
             )
         } else {
-            let remedy = if pending.is_empty() {
+            let hint = if pending.is_empty() {
                 "put it back, drop what is extra or --allow it; for sessctl's own objects this does it: \
                  drop table sessctl.schema_history, then sessctl migrate"
             } else {
                 "run sessctl migrate"
             };
             let line = format!(
-                "not in step with this sessctl: {} pending, {} drifted ({}): {remedy}",
+                "differs from the schema of this sessctl: {} pending, {} drifted ({}): {hint}",
                 pending.len(),
                 drift.len(),
                 self.target
