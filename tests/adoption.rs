@@ -348,7 +348,7 @@ fn an_index_of_our_name_over_other_columns_is_built_anew() {
     crate::migrate::fill(&db, 10);
     db.sessctl(&["migrate", "--dry-run"])
         .ok()
-        .says("index idx_user_sessions_status as it is");
+        .says("replaces index idx_user_sessions_status with");
     migrates_in_step(&db);
 }
 
