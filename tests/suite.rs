@@ -19,4 +19,5 @@ mod released;
 mod sandbox;
 mod schedule;
 mod snapshot;
+mod upgrade;
 mod verify;

@@ -48,6 +48,8 @@ pub struct JobSpec {
     first_batch: i32,
     /// The function that is a whole run, as pg_cron calls it.
     function: &'static str,
+    /// The original script's function, which does the same.
+    public_function: &'static str,
     /// Maximum rows of a run of pg_cron.
     cron_limit: i32,
     sql: Statements,
@@ -74,6 +76,7 @@ pub static END_INACTIVE: JobSpec = JobSpec {
     batch_size: 5_000,
     first_batch: 1_000,
     function: "sessctl.end_inactive",
+    public_function: "public.end_inactive_sessions",
     cron_limit: 50_000,
     sql: Statements {
         start: include_str!("end_inactive/start.sql"),
@@ -95,6 +98,7 @@ pub static CLEANUP: JobSpec = JobSpec {
     batch_size: 25_000,
     first_batch: 25_000,
     function: "sessctl.cleanup",
+    public_function: "public.cleanup_old_sessions",
     cron_limit: 500_000,
     sql: Statements {
         start: include_str!("cleanup/start.sql"),

@@ -3,6 +3,7 @@
 //! refinery reads the history, compares checksums, and runs a migration with its history row. What it lacks is here:
 //! a lock that holds behind a transaction pooler, time limits on locks, concurrent index builds, and errors that tell.
 
+mod after;
 mod error;
 mod history;
 mod index;
@@ -140,8 +141,29 @@ impl Plan {
                 note(&format!("{label} was applied by another process"));
             }
         }
+        let newest = self.ours.last().map_or(0, Migration::version);
+        if !self.pending.is_empty() && self.version_after() == newest {
+            after::update_cron_jobs(applying).await?;
+        }
         Ok(applied)
     }
+}
+
+/// Applies the migrations of this binary that a database lacks, and one more: a test shows with it that a later version can
+/// change what this one made.
+///
+/// # Errors
+/// As [`Plan::read`] and [`Plan::apply`].
+#[doc(hidden)]
+pub async fn apply_with(database: &Database, later: Migration) -> Result<Vec<i32>, Failure> {
+    let ours = all().into_iter().chain([later]).collect();
+    let limits = LockLimits {
+        lock_timeout: Duration::from_secs(1),
+        lock_wait: Duration::from_secs(60),
+    };
+    let plan = Plan::of(ours, database, None).await?;
+    let applied = plan.apply(database, limits, &|_| {}).await?;
+    Ok(applied.into_iter().map(Migration::version).collect())
 }
 
 /// How long migrations wait for locks.
@@ -173,8 +195,14 @@ impl Applying<'_> {
         }
         let attempt = async |number| {
             lock(self.database, self.limits).await?;
+            let roles = after::maintenance_roles(self.database).await;
+            let roles =
+                roles.map_err(|error| error.explain("can't read the rights of the roles that run maintenance"))?;
             let error = match self.step(migration).await {
                 Ok(applied) => {
+                    let renewed = after::renew_rights(self.database, &roles).await;
+                    renewed
+                        .map_err(|error| explain(&error, "can't renew the rights of the roles that run maintenance"))?;
                     let done = self.database.run("commit").await;
                     done.map_err(|error| explain(&error, "can't commit the migration"))?;
                     return Ok(applied);
