@@ -10,7 +10,7 @@ use sessctl::database::Database;
 use sessctl::migrations::apply_with;
 use sessctl::sandbox::Grants;
 
-use crate::common::{BOTH_GENERATIONS, Db, Run, block_on, number, sessctl_on};
+use crate::common::{BOTH_GENERATIONS, Db, Run, block_on, clean, number, sessctl_on};
 
 /// Nothing but `each` sessions of each kind, of four users: active and seen, inactive, ended recently, ended long ago.
 fn fill(client: &mut Client, each: u32) {
@@ -225,6 +225,36 @@ fn the_public_functions_and_the_commands_of_earlier_jobs_still_do_the_work() {
         assert_eq!(sessions(&mut client, "status = 'timeout'"), 30, "{end_inactive}");
         client.batch_execute(cleanup).unwrap();
         assert_eq!(sessions(&mut client, "true"), 90, "{cleanup}");
+    }
+}
+
+#[test]
+#[ignore = "it needs the binary of an earlier version: make test-upgrade builds one, and runs this"]
+fn an_earlier_binary_does_its_work_on_this_schema() {
+    let program = std::env::var("SESSCTL_EARLIER").expect("SESSCTL_EARLIER names the binary of an earlier version");
+    for grants in BOTH_GENERATIONS {
+        let db = Db::migrated(grants);
+        let mut client = db.client();
+        fill(&mut client, 3000);
+        let earlier = |arguments: &[&str], key: &str| {
+            let run = Run::of(
+                clean(&program)
+                    .env("DATABASE_URL", db.url())
+                    .args(arguments)
+                    .args(["--format", "json"]),
+            );
+            run.ok().json()[key].clone()
+        };
+        assert_eq!(earlier(&["end-inactive", "--dry-run"], "ended"), 3000);
+        assert_eq!(earlier(&["end-inactive", "--batch-size", "500"], "ended"), 3000);
+        assert_eq!(earlier(&["end-inactive"], "ended"), 0);
+        assert_eq!(sessions(&mut client, "status = 'timeout'"), 3000);
+        assert_eq!(earlier(&["cleanup", "--dry-run"], "deleted"), 3000);
+        assert_eq!(earlier(&["cleanup", "--batch-size", "500"], "deleted"), 3000);
+        assert_eq!(earlier(&["cleanup"], "deleted"), 0);
+        assert_eq!(sessions(&mut client, "true"), 9000);
+        assert_eq!(earlier(&["summary"], "total_active"), 3000);
+        db.sessctl(&["verify", "--strict"]).ok();
     }
 }
 
