@@ -1,21 +1,6 @@
--- What a migration needs of the role and the database, before it changes anything. No parameters.
+-- Objects that belong to others than the migrations' role. No parameters.
 select json_build_object(
   'role', current_user,
-  'missing_roles', (
-    select coalesce(json_agg(r), '[]')
-    from unnest(array['anon', 'authenticated', 'service_role']) as r
-    where not exists (select from pg_catalog.pg_roles where rolname = r)
-  ),
-  'auth_users', users.oid is not null,
-  'may_reference_users', coalesce(has_table_privilege(users.oid, 'REFERENCES'), false),
-  'auth_uid', exists (
-    select from pg_catalog.pg_proc as p
-    join pg_catalog.pg_namespace as n on n.oid = p.pronamespace
-    where n.nspname = 'auth' and p.proname = 'uid' and p.pronargs = 0
-  ),
-  'may_create_in_database', has_database_privilege(current_database(), 'CREATE'),
-  'may_create_in_public', has_schema_privilege('public', 'CREATE'),
-  'database', current_database(),
   -- Triggers that would run, with the rights of who maintains the table, what somebody else may change.
   'strange_triggers', (
     select coalesce(json_agg(t.tgname order by t.tgname), '[]')
@@ -26,19 +11,6 @@ select json_build_object(
     join pg_catalog.pg_roles as r on r.oid = p.proowner
     where n.nspname = 'public' and c.relname = 'user_sessions' and not t.tgisinternal
       and (pg_catalog.pg_is_other_temp_schema(p.pronamespace) or p.proowner <> c.relowner and not r.rolsuper)
-  ),
-  -- Names of ours that something else than an index of the table has.
-  'taken_names', (
-    select coalesce(json_agg(c.relname order by c.relname), '[]')
-    from pg_catalog.pg_class as c
-    join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
-    left join pg_catalog.pg_index as i on i.indexrelid = c.oid
-    left join pg_catalog.pg_class as t on t.oid = i.indrelid
-    where n.nspname = 'public' and c.relname in (
-      'idx_user_sessions_user_id', 'idx_user_sessions_platform', 'idx_user_sessions_status',
-      'idx_user_sessions_started_at', 'idx_user_sessions_last_activity', 'idx_user_sessions_active',
-      'idx_user_sessions_ended_at'
-    ) and t.relname is distinct from 'user_sessions'
   ),
   -- Objects of ours that somebody else owns: only the owner may alter them.
   'foreign_objects', (
@@ -66,10 +38,3 @@ select json_build_object(
     where not pg_has_role(o.owner, 'USAGE')
   )
 )::text
-from (
-  select (
-    select c.oid from pg_catalog.pg_class as c
-    join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
-    where n.nspname = 'auth' and c.relname = 'users'
-  ) as oid
-) as users
