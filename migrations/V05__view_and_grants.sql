@@ -1,5 +1,6 @@
 -- Who is active now, by platform, and who may do what. Everything is granted and revoked by name, so that projects with
 -- either set of default privileges end in the same state. Rights of roles that the platform does not know are kept.
+-- sessctl: replaces view
 -- sessctl: revokes rights on table public.user_sessions
 -- sessctl: revokes rights on view public.active_sessions_summary
 -- sessctl: revokes rights on function public.calculate_session_duration(timestamp with time zone, timestamp with time zone)
@@ -15,8 +16,12 @@ begin
     select from pg_catalog.pg_class c
     where c.oid = pg_catalog.to_regclass('public.active_sessions_summary')
       and (
-        select pg_catalog.string_agg(pg_catalog.format('%s %s', a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod)), ', ' order by a.attnum)
+        select pg_catalog.string_agg(
+          pg_catalog.format('%s %s%s', a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod),
+            case when a.attcollation <> t.typcollation then ' collate ' || a.attcollation::pg_catalog.regcollation end),
+          ', ' order by a.attnum)
         from pg_catalog.pg_attribute a
+        join pg_catalog.pg_type t on t.oid = a.atttypid
         where a.attrelid = c.oid and a.attnum > 0
       ) <> 'platform text, active_count bigint, avg_session_minutes numeric, oldest_session timestamp with time zone, latest_activity timestamp with time zone'
   ) then

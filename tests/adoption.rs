@@ -218,9 +218,9 @@ fn an_object_that_must_be_made_anew_and_has_dependents_blocks_with_their_names()
         .unwrap();
     db.sessctl(&["migrate"])
         .exits(3)
-        .says("migration V03__public_functions_and_trigger.sql")
-        .says("view public.ages depends on function public.calculate_session_duration")
-        .says("drop those named");
+        .says("function public.calculate_session_duration(timestamp with time zone, timestamp with time zone) must be replaced, and is used by view public.ages")
+        .says("drop the objects that use it")
+        .says("nothing was changed");
     client
         .batch_execute("select * from public.ages; drop view public.ages")
         .unwrap();
@@ -240,7 +240,7 @@ fn a_summary_view_of_other_columns_is_made_anew_and_its_dependents_block() {
         .unwrap();
     db.sessctl(&["migrate"])
         .exits(3)
-        .says("view public.on_top depends on view public.active_sessions_summary");
+        .says("view public.active_sessions_summary must be replaced, and is used by view public.on_top");
     let role = format!("bi_{}", db.name);
     db.admin().batch_execute(&format!("create role {role}")).unwrap();
     client
@@ -373,7 +373,7 @@ fn names_of_our_indexes_that_something_else_has_are_told_and_left_alone() {
         .unwrap();
     db.sessctl(&["migrate"])
         .exits(3)
-        .says("taken in schema public by something else: idx_user_sessions_user_id");
+        .says("index public.idx_user_sessions_user_id of public.other is there, where sessctl keeps its index");
     client
         .batch_execute("alter index public.idx_user_sessions_user_id rename to other_user_id")
         .unwrap();

@@ -12,6 +12,7 @@ mod maintenance;
 mod migrate;
 mod objects;
 mod pooler;
+mod preflight;
 mod program;
 mod readme;
 mod record;

@@ -7,6 +7,7 @@ use refinery::Migration;
 use serde_json::Value;
 use sessctl::config::Target;
 use sessctl::database::Database;
+use sessctl::failure::Failure;
 use sessctl::migrations::apply_with;
 use sessctl::sandbox::Grants;
 
@@ -265,14 +266,18 @@ fn later_migration() -> Migration {
 }
 
 /// Migrates as a later version would; the versions that were applied.
-fn migrate_later(db: &Db) -> Vec<i32> {
+fn try_to_migrate_later(db: &Db) -> Result<Vec<i32>, Failure> {
     block_on(async {
         let target = Target::from_string(&db.url()).unwrap();
         let database = Database::connect(&target, "test").await.unwrap();
-        let applied = apply_with(&database, later_migration()).await.unwrap();
+        let applied = apply_with(&database, later_migration()).await;
         database.close().await;
         applied
     })
+}
+
+fn migrate_later(db: &Db) -> Vec<i32> {
+    try_to_migrate_later(db).unwrap()
 }
 
 /// Counts the functions in schema sessctl.
@@ -395,4 +400,29 @@ fn rights_are_renewed_by_the_last_migration_where_one_before_it_lacks_a_function
     assert_eq!(number(&mut client, &may), 1);
     fill(&mut client, 30);
     maintain(&team.url(), 30);
+}
+
+#[test]
+fn a_later_migration_that_drops_what_others_use_is_refused() {
+    let newest = i64::from(sessctl::migrations::all().last().unwrap().version());
+    let db = Db::migrated(Grants::Closed);
+    let mut client = db.client();
+    client
+        .batch_execute("create view public.mine as select * from sessctl.cleanup_batch(now(), 1)")
+        .unwrap();
+    let failure = try_to_migrate_later(&db).unwrap_err();
+    assert_eq!(
+        failure.to_string(),
+        "function sessctl.cleanup_batch(timestamp with time zone, integer, text) must be replaced, and is used by view public.mine"
+    );
+    assert_eq!(
+        number(&mut client, "select max(version)::bigint from sessctl.schema_history"),
+        newest
+    );
+    client.batch_execute("drop view public.mine").unwrap();
+    migrate_later(&db);
+    assert_eq!(
+        number(&mut client, "select max(version)::bigint from sessctl.schema_history"),
+        newest + 1
+    );
 }

@@ -68,13 +68,23 @@ impl Declarations {
         self.0.contains(&Declaration::Replaces(kind))
     }
 
-    fn revokes(&self, object: &Object) -> bool {
+    /// Whether rights on this object are revoked.
+    pub(super) fn revokes(&self, object: &Object) -> bool {
         self.0
             .iter()
             .any(|declaration| matches!(declaration, Declaration::Revokes(holder) if holds(holder, object)))
     }
 
-    /// Every right, policy, constraint and index that is dropped, replaced or revoked, in a line each.
+    /// The objects that are there and are dropped, those that are created again too.
+    pub(super) fn dropped(&self, expected: &Facts, found: &Facts) -> Vec<Object> {
+        let differences = compare(expected, found);
+        let is_dropped = |object: &&Object| {
+            self.drops(object).is_some() || self.replaces(object.kind) && must_be_dropped(object, &differences)
+        };
+        found.keys().filter(is_dropped).cloned().collect()
+    }
+
+    /// Every right, view, policy, constraint and index that is dropped, replaced or revoked, in a line each.
     pub(super) fn lines(&self, expected: &Facts, found: &Facts) -> Vec<String> {
         let differences = compare(expected, found);
         let mut lines: Vec<String> = differences
@@ -97,7 +107,8 @@ impl Declarations {
         } = difference;
         if let (Some(Grant { right, role }), None) = (Grant::of(property), expected) {
             let is_revoked = *class == Class::Drift && self.revokes(object);
-            let is_lost = is_revoked || self.replaces(Kind::Function) && must_be_dropped(object, all);
+            let is_lost = is_revoked
+                || object.kind == Kind::Function && self.replaces(object.kind) && must_be_dropped(object, all);
             return is_lost.then(|| format!("revokes {right} on {object} from {role}"));
         }
         if let Some(why) = self.drops(object) {
@@ -110,6 +121,7 @@ impl Declarations {
         match (object.kind, property.as_str()) {
             (Kind::Constraint, "definition") => Some(format!("replaces {object} ({is}) with {wanted}")),
             (Kind::Index, "definition") => Some(format!("replaces {object} with {wanted}")),
+            (Kind::View, "columns") => Some(format!("replaces {object} ({is}) with {wanted}")),
             (Kind::Policy, _) => Some(format!("replaces {object}: for authenticated alone")),
             _ => None,
         }
@@ -130,12 +142,16 @@ fn holds(holder: &Object, object: &Object) -> bool {
     object == holder || object.is_part_of(holder) && (holder.kind == Kind::Schema || object.kind == Kind::Column)
 }
 
-/// Whether this is a function that `create or replace` can't change: it is dropped, and everybody's rights on it.
+/// Whether `create or replace` can't make of this public function or view what it should be: a function of another result,
+/// or a view of other columns.
 fn must_be_dropped(object: &Object, differences: &[Difference]) -> bool {
-    object.kind == Kind::Function
-        && differences.iter().any(|d| {
-            d.object == *object && d.found.is_some() && ["kind", "arguments", "result"].contains(&d.property.as_str())
-        })
+    let properties: &[&str] = match object.kind {
+        Kind::Function => &["kind", "arguments", "result"],
+        Kind::View => &["columns"],
+        _ => return false,
+    };
+    let differs = |d: &Difference| d.object == *object && d.found.is_some() && properties.contains(&&*d.property);
+    !object.is_private() && differences.iter().any(differs)
 }
 
 #[cfg(test)]
@@ -152,7 +168,7 @@ mod tests {
 
     #[test]
     fn every_kind_is_replaced_by_exactly_one_migration() {
-        for kind in [Kind::Constraint, Kind::Index, Kind::Policy, Kind::Function] {
+        for kind in [Kind::Constraint, Kind::Index, Kind::Policy, Kind::Function, Kind::View] {
             assert_eq!(count(|d| *d == Declaration::Replaces(kind)), 1, "{kind}");
         }
     }
@@ -188,6 +204,14 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn the_view_is_dropped_where_its_columns_are_not_those_of_the_snapshot() {
+        let view = Object::new(Kind::View, "public.active_sessions_summary");
+        let columns = format!("<> '{}'", snapshot()[&view]["columns"]);
+        let compares = |migration: &&Migration| migration.sql().unwrap().contains(&columns);
+        assert_eq!(all().iter().filter(compares).count(), 1);
     }
 
     #[test]

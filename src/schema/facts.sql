@@ -90,7 +90,15 @@ facts (object, properties) as (
     -- A function or type of a schema with such a name keeps it.
     'definition', case when r.relkind in ('v', 'm') then
       trim(regexp_replace(regexp_replace(pg_catalog.pg_get_viewdef(r.oid), '(?<![:''])\m(s|user_sessions)\.(?!\w+\()', '', 'g'), '\s*\n\s*', E'\n', 'g'))
-    end)
+    end,
+    -- As V5 has them, which drops a view whose columns are others.
+    'columns', case when r.relkind in ('v', 'm') then (
+      select string_agg(format('%s %s%s', a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod),
+        case when a.attcollation <> t.typcollation then format(' collate %s', a.attcollation::regcollation) end), ', ' order by a.attnum)
+      from pg_catalog.pg_attribute as a
+      join pg_catalog.pg_type as t on t.oid = a.atttypid
+      where a.attrelid = r.oid and a.attnum > 0
+    ) end)
   from relations as r
   union all
   select 'table public.user_sessions', json_build_object(

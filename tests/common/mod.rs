@@ -168,11 +168,24 @@ impl Db {
         Self::clone_of(template)
     }
 
+    /// A new project in another encoding than the platform's.
+    pub fn of_encoding(encoding: &str) -> Self {
+        let name = Self::next_name();
+        let template = format!("template0 encoding '{encoding}' lc_collate 'C' lc_ctype 'C'");
+        create(&name, &template);
+        block_on(server().shape(&name, Grants::Open)).unwrap();
+        Self { name }
+    }
+
     fn clone_of(template: &str) -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(1);
-        let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let name = Self::next_name();
         create(&name, template);
         Self { name }
+    }
+
+    fn next_name() -> String {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed))
     }
 
     pub fn url(&self) -> String {

@@ -1,5 +1,10 @@
 //! Whether the migrations can work in a database, and what they would do to what is there.
+//!
+//! Each migration is a transaction: one that fails leaves those before it. So whatever could let one fail after the first
+//! is looked for here, before anything is changed.
 
+mod dependents;
+mod grants;
 mod names;
 mod ownership;
 mod project;
@@ -23,15 +28,18 @@ pub(super) struct Changes {
 pub(super) async fn preflight(database: &Database, pending: &[Migration]) -> Result<Changes, Failure> {
     project::check(database).await?;
     ownership::check(database).await?;
-    names::check(database).await?;
     let found = Found::read(database).await?;
-    let expected = snapshot();
-    names::check_shape(&expected, found.facts())?;
+    let (found, expected) = (found.facts(), snapshot());
+    names::check(database, &expected, found).await?;
+    names::check_sessions(&expected, found)?;
+    names::check_private(&expected, found, pending)?;
     let declarations = Declarations::of(pending);
+    dependents::check(database, &declarations.dropped(&expected, found)).await?;
+    grants::check(database, &declarations).await?;
     let is_ours = |object: &Object| expected.contains_key(object) || declarations.drops(object).is_some();
-    let policies = found.facts().keys().filter(|object| object.kind == Kind::Policy);
+    let policies = found.keys().filter(|object| object.kind == Kind::Policy);
     Ok(Changes {
-        changes: declarations.lines(&expected, found.facts()),
+        changes: declarations.lines(&expected, found),
         leaves: policies.filter(|object| !is_ours(object)).cloned().collect(),
     })
 }

@@ -1,35 +1,50 @@
-//! Names of ours that something else has, and a table of that name which is not the script's.
+//! Names of ours that something else has.
+
+use refinery::Migration;
+use tokio_postgres::types::Type;
 
 use super::FAILED;
 use crate::database::Database;
 use crate::failure::Failure;
-use crate::schema::{Facts, Object};
+use crate::schema::{Difference, Facts, Kind, Object, Properties, compare};
 
 /// Columns for which no value could be made up.
 const CORE_COLUMNS: [&str; 3] = ["user_id", "session_id", "platform"];
 
-pub(super) async fn check(database: &Database) -> Result<(), Failure> {
-    let taken: Vec<String> = database.ask(include_str!("names.sql"), &[], FAILED).await?;
-    if !taken.is_empty() {
-        return Err(Failure::new(format!(
-            "names of sessctl's indexes are taken in schema public by something else: {}",
-            taken.join(", ")
-        ))
-        .hint("rename those, then run sessctl migrate again; nothing was changed"));
+/// Refuses a database where something of another kind has a name of ours.
+pub(super) async fn check(database: &Database, expected: &Facts, found: &Facts) -> Result<(), Failure> {
+    // Indexes of private tables have another form of name, and their tables are checked.
+    let is_public_index = |o: &&Object| o.kind == Kind::Index && !o.is_private();
+    let is_relation = |o: &&Object| matches!(o.kind, Kind::Table | Kind::View);
+    let ours: Vec<&Object> = expected
+        .keys()
+        .filter(|o| is_relation(o) || is_public_index(o))
+        .collect();
+    let names: Vec<&str> = ours.iter().map(|object| &*object.name).collect();
+    let kinds: Vec<String> = ours.iter().map(|object| object.kind.to_string()).collect();
+    let parameters = [(&names as _, Type::TEXT_ARRAY), (&kinds as _, Type::TEXT_ARRAY)];
+    let mut clashes: Vec<String> = database.ask(include_str!("names.sql"), &parameters, FAILED).await?;
+    let mut add = |other: &str, kind: Kind| clashes.push(format!("{other} is there, where sessctl keeps its {kind}"));
+    for object in expected.keys().filter(is_relation) {
+        for other in found.keys().filter(|o| o.name == object.name && o.kind != object.kind) {
+            add(&other.to_string(), object.kind);
+        }
     }
-    Ok(())
+    for object in expected.keys().filter(|object| object.kind == Kind::Function) {
+        let kind = found.get(object).and_then(|there| there.get("kind"));
+        if let Some(kind) = kind.filter(|kind| *kind != "function") {
+            add(&format!("{kind} {}", object.name), object.kind);
+        }
+    }
+    if clashes.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(clashes.join("; ")).hint("rename or drop it, then run sessctl migrate again; nothing was changed"))
 }
 
-/// A table of that name which is not the script's is left alone.
-pub(super) fn check_shape(expected: &Facts, found: &Facts) -> Result<(), Failure> {
+/// Refuses a table public.user_sessions which is not the script's.
+pub(super) fn check_sessions(expected: &Facts, found: &Facts) -> Result<(), Failure> {
     let sessions = Object::sessions();
-    let mut others = found
-        .keys()
-        .filter(|o| o.name == sessions.name && o.kind != sessions.kind);
-    if let Some(other) = others.next() {
-        return Err(Failure::new(format!("{other} is there, where sessctl keeps a table"))
-            .hint("rename it, then run sessctl migrate again; nothing was changed"));
-    }
     if !found.contains_key(&sessions) {
         return Ok(());
     }
@@ -57,4 +72,61 @@ pub(super) fn check_shape(expected: &Facts, found: &Facts) -> Result<(), Failure
         differences.join(", ")
     ))
     .hint("alter or rename it, then run sessctl migrate again; nothing was changed"))
+}
+
+/// Refuses a schema sessctl with objects under names of ours that a pending migration can neither take nor replace.
+pub(super) fn check_private(expected: &Facts, found: &Facts, pending: &[Migration]) -> Result<(), Failure> {
+    let differences = compare(expected, found);
+    let is_other = |object: &&Object| {
+        object.is_private()
+            && found.contains_key(object)
+            && is_made_by(pending, object)
+            && is_unfit(object, &expected[*object], &found[*object], &differences)
+    };
+    let others: Vec<String> = expected.keys().filter(is_other).map(ToString::to_string).collect();
+    if others.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "schema sessctl has objects of another shape than sessctl's: {}",
+        others.join(", ")
+    ))
+    .hint("rename or drop them, then run sessctl migrate again; nothing was changed"))
+}
+
+/// Whether one of the migrations makes this object where it is not there, or takes the one that is.
+fn is_made_by(migrations: &[Migration], object: &Object) -> bool {
+    let name = object.name.split('(').next().unwrap_or_default();
+    let statement = match object.kind {
+        Kind::Function => format!("create or replace function {name}("),
+        Kind::View => format!("create or replace view {name}\n"),
+        Kind::Table => format!("create table if not exists {name} ("),
+        _ => return false,
+    };
+    let mut texts = migrations.iter().filter_map(Migration::sql);
+    texts.any(|sql| sql.contains(&statement))
+}
+
+/// Whether such a statement fails, or what comes after it.
+fn is_unfit(object: &Object, expected: &Properties, found: &Properties, differences: &[Difference]) -> bool {
+    match object.kind {
+        Kind::Function => ["arguments", "result"]
+            .iter()
+            .any(|name| expected.get(*name) != found.get(*name)),
+        // Columns may come at the end alone.
+        Kind::View => match (expected.get("columns"), found.get("columns")) {
+            (Some(wanted), Some(is)) => wanted != is && !wanted.starts_with(&format!("{is}, ")),
+            _ => true,
+        },
+        Kind::Table => differences.iter().filter(|d| d.object.is_part_of(object)).any(|d| {
+            match (d.object.kind, &*d.property) {
+                (Kind::Column, "present" | "type") => d.expected.is_some(),
+                // Of a column that is not ours: it must be written.
+                (Kind::Column, "nullable") => d.expected.is_none(),
+                (Kind::Constraint, "present") => d.object.name.ends_with("_pkey") && d.expected.is_some(),
+                _ => false,
+            }
+        }),
+        _ => false,
+    }
 }

@@ -19,6 +19,35 @@ struct ForeignObject {
     owner: String,
 }
 
+/// Statements that copy the table. The row level security of the copy is on before anybody sees it.
+const COPY_TABLE: &str = "begin; lock table public.user_sessions; \
+    create table public.user_sessions_copy (like public.user_sessions including all excluding indexes); \
+    alter table public.user_sessions_copy enable row level security; \
+    insert into public.user_sessions_copy select * from public.user_sessions; \
+    drop table public.user_sessions; \
+    alter table public.user_sessions_copy rename to user_sessions; commit;";
+
+/// What a user of the platform can do, where nobody else may be supabase_admin: the owner of schema public, postgres, may drop
+/// what is in it.
+fn hosted_hint(objects: &[ForeignObject]) -> String {
+    let mut statements = Vec::new();
+    let names: Vec<&str> = objects.iter().map(|foreign| &*foreign.object).collect();
+    let has_table = names.contains(&"table public.user_sessions");
+    if has_table || names.contains(&"view public.active_sessions_summary") {
+        statements.push("drop view if exists public.active_sessions_summary;".to_owned());
+    }
+    if has_table {
+        statements.push(COPY_TABLE.to_owned());
+    }
+    let functions = names.iter().filter(|name| name.starts_with("function public."));
+    statements.extend(functions.map(|function| format!("drop {function};")));
+    let ask = "On the hosted platform, where you can't, ask support to run it";
+    if statements.is_empty() {
+        return format!("{ask}.");
+    }
+    format!("{ask}, or replace the objects as postgres: {}", statements.join(" "))
+}
+
 pub(super) async fn check(database: &Database) -> Result<(), Failure> {
     let ownership: Ownership = database.ask(include_str!("ownership.sql"), &[], FAILED).await?;
     let role = &ownership.role;
@@ -33,15 +62,15 @@ pub(super) async fn check(database: &Database) -> Result<(), Failure> {
             .iter()
             .map(|o| format!("alter {} owner to \"{role}\";", o.object))
             .collect();
+        let mut hint = format!("as {} (or a superuser) run: {}", first.owner, hand_over.join(" "));
+        if first.owner == "supabase_admin" {
+            hint = format!("{hint} {}", hosted_hint(&ownership.foreign_objects));
+        }
         return Err(Failure::new(format!(
             "role \"{role}\" may not alter what is there: {}",
             list.join(", ")
         ))
-        .hint(format!(
-            "as {} (or a superuser) run: {}",
-            first.owner,
-            hand_over.join(" ")
-        )));
+        .hint(hint));
     }
     if !ownership.strange_triggers.is_empty() {
         return Err(Failure::new(format!(

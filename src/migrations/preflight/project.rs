@@ -16,11 +16,14 @@ struct Project {
     may_reference_users: bool,
     may_create_in_database: bool,
     may_create_in_public: bool,
+    may_create_in_sessctl: bool,
+    encoding: String,
 }
 
 pub(super) async fn check(database: &Database) -> Result<(), Failure> {
     let project: Project = database.ask(include_str!("project.sql"), &[], FAILED).await?;
     refuse_other_database(&project)?;
+    refuse_other_encoding(&project)?;
     refuse_missing_rights(&project)
 }
 
@@ -31,7 +34,7 @@ fn refuse_other_database(project: &Project) -> Result<(), Failure> {
         missing.push("table auth.users".to_owned());
     }
     if !project.auth_uid {
-        missing.push("function auth.uid()".to_owned());
+        missing.push("function auth.uid() with result uuid".to_owned());
     }
     missing.extend(project.missing_roles.iter().map(|role| format!("role {role}")));
     if !missing.is_empty() {
@@ -44,6 +47,20 @@ fn refuse_other_database(project: &Project) -> Result<(), Failure> {
         ));
     }
     Ok(())
+}
+
+/// A database whose encoding may lack a character that a migration has. SQL_ASCII takes any.
+fn refuse_other_encoding(project: &Project) -> Result<(), Failure> {
+    if ["UTF8", "SQL_ASCII"].contains(&&*project.encoding) {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "database {} has the encoding {}, and sessctl needs UTF8",
+        project.database, project.encoding
+    ))
+    .hint(
+        "restore a dump into a database made with: create database … encoding 'UTF8' template template0; nothing was changed",
+    ))
 }
 
 /// A role that may not create what the migrations create.
@@ -60,6 +77,11 @@ fn refuse_missing_rights(project: &Project) -> Result<(), Failure> {
             project.may_create_in_public,
             "create tables in schema public".into(),
             format!("grant create on schema public to \"{role}\""),
+        ),
+        (
+            project.may_create_in_sessctl,
+            "create tables in schema sessctl".into(),
+            format!("grant create on schema sessctl to \"{role}\""),
         ),
         (
             project.may_reference_users,

@@ -11,7 +11,13 @@ select json_build_object(
   'auth_uid', exists (
     select from pg_catalog.pg_proc as p
     join pg_catalog.pg_namespace as n on n.oid = p.pronamespace
-    where n.nspname = 'auth' and p.proname = 'uid' and p.pronargs = 0
+    where n.nspname = 'auth' and p.proname = 'uid' and p.pronargs = 0 and p.prorettype = 'uuid'::regtype
+  ),
+  'encoding', pg_catalog.getdatabaseencoding(),
+  -- An owner may have revoked its own right. A schema of somebody else is refused as that.
+  'may_create_in_sessctl', not exists (
+    select from pg_catalog.pg_namespace as n
+    where n.nspname = 'sessctl' and pg_has_role(n.nspowner, 'USAGE') and not has_schema_privilege(n.oid, 'CREATE')
   ),
   'may_create_in_database', has_database_privilege(current_database(), 'CREATE'),
   'may_create_in_public', has_schema_privilege('public', 'CREATE'),
