@@ -14,7 +14,7 @@ begin
   while run_id is not null loop
     batch := sessctl.cleanup_batch(cutoff, least(10000, max_rows - total), next_position);
     next_position := batch."position";
-    perform sessctl.run_add(run_id, batch.affected);
+    perform sessctl.run_add(run_id, batch.affected, batch.kept);
     total := total + batch.affected;
     exit when batch.finished or total >= max_rows;
   end loop;
