@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::Args as ClapArgs;
-use humantime::Duration as HumanDuration;
 use refinery::Migration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Context, interrupted};
+use crate::config::{duration, timeout};
 use crate::database::Database;
 use crate::failure::Failure;
 use crate::migrations::{self, History, Patience};
@@ -41,11 +41,11 @@ pub struct Args {
     #[arg(long, value_name = "VERSION", value_parser = clap::value_parser!(i32).range(1..))]
     target: Option<i32>,
     /// How long a statement may wait for a lock on a table, and so hold up all who come after it; it is tried some times
-    #[arg(long, value_name = "TIME", default_value = "200ms")]
-    lock_timeout: HumanDuration,
+    #[arg(long, value_name = "TIME", value_parser = timeout, default_value = "200ms")]
+    lock_timeout: Duration,
     /// How long to wait for another migrate
-    #[arg(long, value_name = "TIME", default_value = "60s")]
-    lock_wait: HumanDuration,
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
+    lock_wait: Duration,
 }
 
 impl Args {
@@ -125,8 +125,8 @@ impl Args {
             ));
         }
         let patience = Patience {
-            lock_timeout: self.lock_timeout.into(),
-            lock_wait: self.lock_wait.into(),
+            lock_timeout: self.lock_timeout,
+            lock_wait: self.lock_wait,
         };
         let mut applied = Vec::new();
         for migration in &pending {

@@ -1,5 +1,6 @@
 //! Where the connection string comes from, and in what order.
 
+mod duration;
 mod error;
 mod key_value;
 mod parameters;
@@ -15,11 +16,11 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args as ClapArgs;
-use humantime::Duration as HumanDuration;
 
 use parameters::Environment;
 use target::{Overrides, parse};
 
+pub(crate) use duration::{duration, timeout};
 pub(crate) use supabase::SupabaseHost;
 pub use target::Target;
 pub(crate) use tls::{RootCert, SslMode, TlsPolicy};
@@ -43,17 +44,18 @@ pub struct Args {
     #[arg(long, global = true, value_name = "PATH", value_parser = |path: &str| Ok::<_, String>(RootCert::from(path)))]
     sslrootcert: Option<RootCert>,
     /// How long to try each address (default 10s)
-    #[arg(long, global = true, value_name = "TIME")]
-    connect_timeout: Option<HumanDuration>,
+    #[arg(long, global = true, value_name = "TIME", value_parser = duration)]
+    connect_timeout: Option<Duration>,
     /// Wait this long for a server that is starting; not for one that refuses the password
     #[arg(
         long,
         global = true,
         value_name = "TIME",
+        value_parser = duration,
         default_value = "0s",
         hide_default_value = true
     )]
-    wait: HumanDuration,
+    wait: Duration,
 }
 
 impl Args {
@@ -69,7 +71,7 @@ impl Args {
         let overrides = Overrides {
             sslmode: self.sslmode,
             sslrootcert: self.sslrootcert.clone(),
-            connect_timeout: self.connect_timeout.map(Into::into),
+            connect_timeout: self.connect_timeout,
         };
         let target = Environment::from_process().and_then(|environment| parse(&text, &environment, &overrides));
         Ok(target.map_err(Failure::from)?)
@@ -77,7 +79,7 @@ impl Args {
 
     /// How long to wait for a server that is starting.
     pub fn wait(&self) -> Duration {
-        self.wait.into()
+        self.wait
     }
 }
 
