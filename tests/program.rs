@@ -313,7 +313,8 @@ fn a_huge_duration_is_no_limit_and_a_lock_timeout_of_no_millisecond_is_refused()
     db.sessctl(&["migrate", "--lock-timeout", "900us"])
         .exits(2)
         .says("at least 1ms");
-    db.sessctl(&["migrate", "--lock-timeout", huge, "--lock-wait", huge]).ok();
+    db.sessctl(&["migrate", "--lock-timeout", huge, "--lock-wait", huge])
+        .ok();
     db.sessctl(&["status", "--wait", huge, "--connect-timeout", huge]).ok();
     for job in ["end-inactive", "cleanup"] {
         db.sessctl(&[job, "--max-runtime", huge, "--pause", huge]).ok();

@@ -18,3 +18,4 @@ mod sandbox;
 mod schedule;
 mod snapshot;
 mod verify;
+mod waits;

@@ -6,8 +6,8 @@ use anyhow::{Context as _, Result};
 use clap::Args as ClapArgs;
 use tokio::process::Command;
 
+use super::Context;
 use super::sandbox::Shape;
-use super::{Context, interrupted};
 use crate::config::Target;
 use crate::database::Database;
 use crate::failure::{Failure, exit};
@@ -34,10 +34,9 @@ pub struct Args {
 impl Args {
     pub async fn run(&self, context: &Context<'_>) -> Result<Box<dyn Report>> {
         tokio::select! {
-            // First, so that the signals are listened to before initdb, which blocks.
+            // First: after initdb, which blocks, nothing more is begun.
             biased;
-            stopped = interrupted() => {
-                stopped?;
+            () = context.stop.requested() => {
                 Err(Failure::interrupted("stopped; the sandbox is gone with everything in it").into())
             }
             shown = self.show(context) => match shown {

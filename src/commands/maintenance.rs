@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Args as ClapArgs;
 
-use super::{Context, interrupted};
+use super::Context;
 use crate::config::duration;
 use crate::maintenance::{self, Event, Outcome, Work};
 use crate::output::{Page, Report, Style};
@@ -39,12 +39,11 @@ impl Options {
         };
         let database = context.connect_to_change(work.job.name).await?;
         let bar = context.terminal.counter(&format!("sessions {}", work.job.done));
-        let stop = Box::pin(async { interrupted().await.map(|_| ()) });
         let observe = |event: Event<'_>| match event {
             Event::Progress(rows) => bar.set_position(rows),
             Event::Note(text) => context.terminal.note(text),
         };
-        let outcome = maintenance::run(work, &options, database, stop, &observe).await;
+        let outcome = maintenance::run(work, &options, database, &context.stop, &observe).await;
         bar.finish_and_clear();
         Ok(Box::new(outcome?))
     }

@@ -9,7 +9,7 @@ use refinery::Migration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Context, interrupted};
+use super::Context;
 use crate::config::{duration, timeout};
 use crate::database::Database;
 use crate::failure::Failure;
@@ -58,8 +58,7 @@ impl Args {
         let cancel = database.canceller();
         let outcome = tokio::select! {
             outcome = self.migrate(&database, context) => outcome,
-            stopped = interrupted() => {
-                stopped?;
+            () = context.stop.requested() => {
                 // Without it the server would go on with the statement, for a client that is gone.
                 cancel.cancel().await;
                 return Err(Failure::interrupted(

@@ -11,7 +11,7 @@ use clap::Args as ClapArgs;
 use serde::Serialize;
 use tokio::process::{Child, Command};
 
-use super::{Context, Stop, interrupted};
+use super::Context;
 use crate::failure::{Failure, exit};
 use crate::output::{Done, Page, Report};
 use crate::sandbox::{Grants, Options, Sandbox};
@@ -62,10 +62,9 @@ impl Args {
             ..self.shape.options()
         };
         let sandbox = tokio::select! {
-            // First, so that the signals are listened to before initdb, which blocks.
+            // First: after initdb, which blocks, nothing more is begun.
             biased;
-            stopped = interrupted() => {
-                stopped?;
+            () = context.stop.requested() => {
                 return Err(Failure::interrupted("stopped while the sandbox was starting").into());
             }
             sandbox = Sandbox::start(&options) => sandbox?,
@@ -79,24 +78,22 @@ impl Args {
             context
                 .terminal
                 .note("waiting; Ctrl-C stops it and removes all it wrote");
-            interrupted().await?;
+            context.stop.requested().await;
             return Ok(Box::new(Done { code: exit::DONE }));
         };
+        // Ctrl-C in a terminal reaches the command by itself, and its end is the end.
+        context.stop.share();
         let mut child = Command::new(program)
             .args(arguments)
             .env("DATABASE_URL", sandbox.url())
             .env_remove("SUPABASE_DB_URL")
             .spawn()
             .map_err(|error| Failure::new(format!("can't run {}: {error}", program.display())))?;
-        let status = loop {
-            tokio::select! {
-                status = child.wait() => break status?,
-                stopped = interrupted() => {
-                    // Ctrl-C in a terminal reaches the command by itself, and its end is the end.
-                    if stopped? == Stop::Terminate {
-                        terminate(&child).await;
-                    }
-                }
+        let status = tokio::select! {
+            status = child.wait() => status?,
+            () = context.stop.requested() => {
+                terminate(&child).await;
+                child.wait().await?
             }
         };
         Ok(Box::new(Done { code: code_of(status) }))

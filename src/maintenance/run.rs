@@ -9,11 +9,12 @@ use super::fault::Fault;
 use super::record::{RunRecord, Stored};
 use super::size::BatchSize;
 use super::strategy::{Candidates, Step, Strategy};
-use super::{Event, Options, Outcome, StopSignal, Work};
+use super::{Event, Options, Outcome, Work};
 use crate::database::{Database, QueryError, Value, bind};
 use crate::failure::Failure;
 use crate::output::count;
 use crate::retry::{Backoff, retry};
+use crate::signals::StopSignal;
 
 /// A commit that does not wait for the disk. The last one of a run does, and flushes all before it.
 const UNFLUSHED: &str = "set local synchronous_commit = off";
@@ -53,7 +54,7 @@ pub async fn run(
     work: &Work,
     options: &Options,
     database: Database,
-    mut stop: StopSignal<'_>,
+    stop: &StopSignal,
     observe: &dyn Fn(Event<'_>),
 ) -> Result<Outcome, Failure> {
     let begun = Instant::now();
@@ -84,7 +85,7 @@ pub async fn run(
     if options.dry_run {
         let counted = stoppable(
             &mut run,
-            &mut stop,
+            stop,
             "stopped while counting; nothing was changed",
             async |run| {
                 let what = format!("{}: can't count", run.work.job.name);
@@ -97,7 +98,7 @@ pub async fn run(
         let counted = counted.await?;
         (outcome.rows.1, outcome.cutoff) = (counted.rows, counted.cutoff);
     } else {
-        let start = stoppable(&mut run, &mut stop, "stopped before anything was done", Run::start).await?;
+        let start = stoppable(&mut run, stop, "stopped before anything was done", Run::start).await?;
         outcome.cutoff = start.cutoff;
         outcome.skipped = start.skipped;
         if start.due {
@@ -124,15 +125,14 @@ pub async fn run(
 /// Does what a stop may cut off at any moment, and cancels it on the server then.
 async fn stoppable<'a, T>(
     run: &mut Run<'a>,
-    stop: &mut StopSignal<'_>,
+    stop: &StopSignal,
     stopped: &str,
     work: impl AsyncFnOnce(&mut Run<'a>) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let cancel = run.database.canceller();
     tokio::select! {
         result = work(run) => result,
-        asked = stop => {
-            asked?;
+        () = stop.requested() => {
             cancel.cancel().await;
             Err(Failure::interrupted(stopped))
         }
@@ -225,10 +225,10 @@ impl Run<'_> {
         self.database.transact("", &sql).await
     }
 
-    async fn work_through(&mut self, cutoff: &str, begun: Instant, mut stop: StopSignal<'_>) -> Result<End, Failure> {
+    async fn work_through(&mut self, cutoff: &str, begun: Instant, stop: &StopSignal) -> Result<End, Failure> {
         let end = loop {
             let batch_begun = Instant::now();
-            let (result, stopped) = self.batch_or_stop(cutoff, &mut stop).await?;
+            let (result, stopped) = self.batch_or_stop(cutoff, stop).await?;
             (self.observe)(Event::Progress(self.record.rows));
             match result {
                 Ok(Some(end)) => break end,
@@ -242,10 +242,7 @@ impl Run<'_> {
                 Err(error) => {
                     let recovered = tokio::select! {
                         recovered = self.recover(cutoff, error) => Some(recovered),
-                        asked = &mut stop => {
-                            asked?;
-                            None
-                        }
+                        () = stop.requested() => None
                     };
                     match recovered {
                         Some(recovered) => recovered?,
@@ -257,15 +254,12 @@ impl Run<'_> {
                 break End::Interrupted;
             }
             if self.options.max_runtime.is_some_and(|limit| begun.elapsed() >= limit) {
-                break self.out_of_time(cutoff, &mut stop).await?;
+                break self.out_of_time(cutoff, stop).await?;
             }
             if !self.options.pause.is_zero() {
                 tokio::select! {
                     () = tokio::time::sleep(self.options.pause) => {}
-                    asked = &mut stop => {
-                        asked?;
-                        break End::Interrupted;
-                    }
+                    () = stop.requested() => break End::Interrupted
                 }
             }
         };
@@ -277,13 +271,13 @@ impl Run<'_> {
     async fn batch_or_stop(
         &mut self,
         cutoff: &str,
-        stop: &mut StopSignal<'_>,
+        stop: &StopSignal,
     ) -> Result<(Result<Option<End>, QueryError>, bool), Failure> {
         let cancel = self.database.canceller();
         let mut batch = Box::pin(self.batch(cutoff));
         tokio::select! {
             result = &mut batch => return Ok((result, false)),
-            asked = stop => asked?,
+            () = stop.requested() => {}
         }
         match tokio::time::timeout(STOP_TIMEOUT, &mut batch).await {
             Ok(result) => Ok((result, true)),
@@ -331,7 +325,7 @@ impl Run<'_> {
     }
 
     /// The end of a run that is out of time: counts what it leaves, within bounds.
-    async fn out_of_time(&self, cutoff: &str, stop: &mut StopSignal<'_>) -> Result<End, Failure> {
+    async fn out_of_time(&self, cutoff: &str, stop: &StopSignal) -> Result<End, Failure> {
         let cancel = self.database.canceller();
         tokio::select! {
             left = self.count(Some(cutoff)) => Ok(End::OutOfTime { left: left.ok().map(|left| left.rows) }),
@@ -339,8 +333,7 @@ impl Run<'_> {
                 cancel.cancel().await;
                 Ok(End::OutOfTime { left: None })
             }
-            asked = stop => {
-                asked?;
+            () = stop.requested() => {
                 cancel.cancel().await;
                 Ok(End::Interrupted)
             }
