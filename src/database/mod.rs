@@ -3,6 +3,7 @@
 //! Everything goes through the simple protocol or unnamed statements, and no state outlives a transaction: a
 //! transaction pooler may hand each transaction to another server connection.
 
+mod error;
 mod hint;
 mod statement;
 mod tls;
@@ -15,6 +16,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{CancelToken, Client, Error, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+pub use error::QueryError;
 pub use hint::{explain, server_message};
 pub(crate) use statement::{Value, bind};
 
@@ -280,48 +282,4 @@ struct Holder {
     seconds: i64,
     state: String,
     query: String,
-}
-
-/// Why a query gave no value.
-#[derive(Debug)]
-pub enum QueryError {
-    /// The server's word, or the connection's end.
-    Server(Error),
-    /// No row came back.
-    Empty,
-    /// The value has another shape than this program knows.
-    Shape(serde_json::Error),
-}
-
-impl From<Error> for QueryError {
-    fn from(error: Error) -> Self {
-        Self::Server(error)
-    }
-}
-
-impl From<serde_json::Error> for QueryError {
-    fn from(error: serde_json::Error) -> Self {
-        Self::Shape(error)
-    }
-}
-
-impl QueryError {
-    /// The SQLSTATE, where the server refused.
-    pub fn code(&self) -> Option<&SqlState> {
-        match self {
-            Self::Server(error) => error.code(),
-            _ => None,
-        }
-    }
-
-    /// The failure a person reads: `what` could not be done.
-    pub fn explain(self, what: &str) -> Failure {
-        match self {
-            Self::Server(error) => explain(&error, what),
-            Self::Empty => Failure::new(format!("{what}: the server gave no answer back")),
-            Self::Shape(error) => {
-                Failure::new(format!("{what}: the server's answer has an unknown shape")).because(error)
-            }
-        }
-    }
 }
