@@ -54,7 +54,7 @@ impl Args {
     /// # Errors
     /// A database that can't be migrated, or a migration that failed.
     pub async fn run(&self, context: &Context<'_>) -> Result<Box<dyn Report>> {
-        let database = context.connect_to_change("migrate").await?;
+        let database = context.connect_to_change("migrate").await?.without_statement_timeout();
         let cancel = database.canceller();
         let outcome = tokio::select! {
             outcome = self.migrate(&database, context) => outcome,

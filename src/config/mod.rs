@@ -43,9 +43,12 @@ pub struct Args {
     /// File with the CA that verify-ca and verify-full trust, or "system"
     #[arg(long, global = true, value_name = "PATH", value_parser = |path: &str| Ok::<_, String>(RootCert::from(path)))]
     sslrootcert: Option<RootCert>,
-    /// How long to try each address (default 10s)
+    /// How long connecting may take, to each address (default 10s)
     #[arg(long, global = true, value_name = "TIME", value_parser = duration)]
     connect_timeout: Option<Duration>,
+    /// How long an answer of the server may take (default 60s); a migration takes the time that it needs
+    #[arg(long, global = true, value_name = "TIME", value_parser = timeout)]
+    timeout: Option<Duration>,
     /// Wait this long for a server that is starting; not for one that refuses the password
     #[arg(
         long,
@@ -72,6 +75,7 @@ impl Args {
             sslmode: self.sslmode,
             sslrootcert: self.sslrootcert.clone(),
             connect_timeout: self.connect_timeout,
+            timeout: self.timeout,
         };
         let target = Environment::from_process().and_then(|environment| parse(&text, &environment, &overrides));
         Ok(target.map_err(Failure::from)?)

@@ -455,6 +455,7 @@ impl QueryError {
     fn fault(&self) -> Fault {
         match self {
             Self::Server(error) => Fault::of(error),
+            Self::Silence(_) => Fault::Lost,
             Self::Empty | Self::Shape(_) => Fault::Fatal,
         }
     }
@@ -463,6 +464,7 @@ impl QueryError {
     fn summary(&self) -> String {
         match self {
             Self::Server(error) => summary(error),
+            Self::Silence(_) => "no answer from the server".into(),
             Self::Empty | Self::Shape(_) => "unknown answer of the server".into(),
         }
     }

@@ -99,7 +99,7 @@ pub async fn build(
 /// be had, it says nothing.
 async fn watch(database: &Database, label: &str, mut told: Option<i32>, terminal: &Terminal) -> Infallible {
     tokio::time::sleep(WATCH_PAUSE).await;
-    if let Ok(second) = Database::connect(database.target(), "migrate").await {
+    if let Ok(second) = database.connect_again().await {
         while let Ok(waits) = second.json::<Option<Oldest>>(include_str!("index_wait.sql"), &[]).await {
             if let Some(Oldest { pid, seconds, state }) = waits
                 && told != Some(pid)
@@ -151,7 +151,7 @@ async fn drop_invalid(database: &Database, index: &str, patience: Patience) -> R
         let _ = database.run("rollback").await;
         if error.code() != Some(&SqlState::LOCK_NOT_AVAILABLE) || attempt == LOCK_ATTEMPTS {
             let what = format!("can't drop the invalid index {index}");
-            return Err(database.explain(error.into(), &what).await);
+            return Err(database.explain(error, &what).await);
         }
         tokio::time::sleep(LOCK_PAUSE * attempt).await;
         attempt += 1;

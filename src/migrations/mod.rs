@@ -17,7 +17,7 @@ use time::format_description::well_known::Rfc3339;
 use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::error::SqlState;
 
-use crate::database::Database;
+use crate::database::{Database, QueryError};
 use crate::failure::Failure;
 use crate::output::Terminal;
 
@@ -38,6 +38,10 @@ const LOCK_PAUSE: Duration = Duration::from_millis(500);
 
 /// The pause between two looks at whether the other process has done its part.
 const POLL: Duration = Duration::from_millis(100);
+
+/// How long a statement of a migration may take: builds of indexes take hours. A server that is gone is noticed by the
+/// keepalives within a minute.
+const STATEMENT_TIMEOUT: Duration = Duration::from_hours(24);
 
 const HISTORY_SQL: &str = include_str!("history.sql");
 
@@ -183,7 +187,7 @@ pub async fn apply(
         let error = match step(database, migration).await {
             Ok(applied) => {
                 let done = database.run("commit").await;
-                done.map_err(|error| crate::database::explain(&error, "can't commit the migration"))?;
+                done.map_err(|error| error.explain("can't commit the migration"))?;
                 return Ok(applied);
             }
             Err(error) => error,
@@ -209,10 +213,7 @@ pub async fn apply(
 /// Begins the transaction in which this process alone migrates. It polls: a waiting statement would hold a snapshot, and
 /// a concurrent index build elsewhere waits for those.
 async fn lock(database: &Database, patience: Patience) -> Result<(), Failure> {
-    let opening = format!(
-        "set local lock_timeout = {}; set local idle_in_transaction_session_timeout = 0",
-        patience.lock_timeout.as_millis()
-    );
+    let opening = format!("set local lock_timeout = {}", patience.lock_timeout.as_millis());
     let deadline = Instant::now() + patience.lock_wait;
     loop {
         let locked: bool = database
@@ -223,7 +224,7 @@ async fn lock(database: &Database, patience: Patience) -> Result<(), Failure> {
             return Ok(());
         }
         let ended = database.run("rollback").await;
-        ended.map_err(|error| crate::database::explain(&error, "can't lock the migrations"))?;
+        ended.map_err(|error| error.explain("can't lock the migrations"))?;
         if Instant::now() >= deadline {
             return Err(Failure::new(format!(
                 "another migrate has been at work for {} s",
@@ -249,7 +250,7 @@ struct Connection<'a> {
 }
 
 impl AsyncTransaction for Connection<'_> {
-    type Error = tokio_postgres::Error;
+    type Error = QueryError;
 
     async fn execute<'a, T: Iterator<Item = &'a str> + Send + 'a>(
         &'a mut self,
@@ -257,7 +258,7 @@ impl AsyncTransaction for Connection<'_> {
     ) -> Result<usize, Self::Error> {
         let mut count = 0;
         for query in queries {
-            self.database.run(query).await?;
+            self.database.run_within(STATEMENT_TIMEOUT, query).await?;
             count += 1;
         }
         Ok(count)
