@@ -8,6 +8,7 @@ mod fault;
 mod jobs;
 mod outcome;
 mod record;
+mod recovery;
 mod run;
 mod size;
 mod strategy;
