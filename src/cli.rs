@@ -11,6 +11,7 @@ use crate::commands::{
 use crate::config;
 use crate::failure::Failure;
 use crate::output::{Color, Format, Report, Terminal, unsupported};
+use crate::signals::StopSignal;
 
 /// Keeps the user_sessions table of a Supabase project.
 #[derive(Parser)]
@@ -105,6 +106,7 @@ impl Cli {
     /// # Errors
     /// The command's.
     pub fn run(self, terminal: &Terminal) -> Result<Box<dyn Report>> {
+        let stop = StopSignal::listen()?;
         self.command.check(terminal.format())?;
         // One thread: whatever waits here waits for the database, and a second one would only cost its start.
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -115,8 +117,9 @@ impl Cli {
             connection: &self.global.connection,
             terminal,
             canceller: OnceCell::new(),
+            stop,
         };
-        runtime.block_on(async {
+        let result = runtime.block_on(async {
             match self.command {
                 Command::Migrate(args) => args.run(&context).await,
                 Command::EndInactive(args) => args.run(&context).await,
@@ -131,6 +134,9 @@ impl Cli {
                 Command::Completions(args) => args.run(Self::command()),
                 Command::Man(args) => args.run(Self::command()),
             }
-        })
+        });
+        // A name lookup that was given up still blocks a thread.
+        runtime.shutdown_background();
+        result
     }
 }

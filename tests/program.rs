@@ -306,3 +306,18 @@ fn waiting_is_for_servers_that_start_and_not_for_wrong_passwords() {
     Run::of(&mut sessctl_on(proxy.url(&db.name), &["status", "--wait", "1s"])).exits(3);
     assert!(proxy.refusals() - before > 1, "it did not try again");
 }
+
+#[test]
+fn a_huge_duration_is_no_limit_and_a_lock_timeout_of_no_millisecond_is_refused() {
+    let db = Db::fresh(Grants::Closed);
+    let huge = "500000000000years";
+    db.sessctl(&["migrate", "--lock-timeout", "900us"])
+        .exits(2)
+        .says("at least 1ms");
+    db.sessctl(&["migrate", "--lock-timeout", huge, "--lock-wait", huge])
+        .ok();
+    db.sessctl(&["status", "--wait", huge, "--connect-timeout", huge]).ok();
+    for job in ["end-inactive", "cleanup"] {
+        db.sessctl(&[job, "--max-runtime", huge, "--pause", huge]).ok();
+    }
+}

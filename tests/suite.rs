@@ -20,3 +20,4 @@ mod sandbox;
 mod schedule;
 mod snapshot;
 mod verify;
+mod waits;

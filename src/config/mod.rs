@@ -1,5 +1,6 @@
 //! Where the connection string comes from, and in what order.
 
+mod duration;
 mod error;
 mod key_value;
 mod parameters;
@@ -15,11 +16,11 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args as ClapArgs;
-use humantime::Duration as HumanDuration;
 
 use parameters::Environment;
 use target::{Overrides, parse};
 
+pub(crate) use duration::{duration, timeout};
 pub(crate) use supabase::SupabaseHost;
 pub use target::Target;
 pub(crate) use tls::{RootCert, SslMode, TlsPolicy};
@@ -42,18 +43,22 @@ pub struct Args {
     /// File with the CA that verify-ca and verify-full trust, or "system"
     #[arg(long, global = true, value_name = "PATH", value_parser = |path: &str| Ok::<_, String>(RootCert::from(path)))]
     sslrootcert: Option<RootCert>,
-    /// How long to try each address (default 10s)
-    #[arg(long, global = true, value_name = "TIME")]
-    connect_timeout: Option<HumanDuration>,
+    /// How long connecting may take, to each address (default 10s)
+    #[arg(long, global = true, value_name = "TIME", value_parser = duration)]
+    connect_timeout: Option<Duration>,
+    /// How long an answer of the server may take (default 60s); a migration takes the time that it needs
+    #[arg(long, global = true, value_name = "TIME", value_parser = timeout)]
+    timeout: Option<Duration>,
     /// Wait this long for a server that is starting; not for one that refuses the password
     #[arg(
         long,
         global = true,
         value_name = "TIME",
+        value_parser = duration,
         default_value = "0s",
         hide_default_value = true
     )]
-    wait: HumanDuration,
+    wait: Duration,
 }
 
 impl Args {
@@ -69,7 +74,8 @@ impl Args {
         let overrides = Overrides {
             sslmode: self.sslmode,
             sslrootcert: self.sslrootcert.clone(),
-            connect_timeout: self.connect_timeout.map(Into::into),
+            connect_timeout: self.connect_timeout,
+            timeout: self.timeout,
         };
         let target = Environment::from_process().and_then(|environment| parse(&text, &environment, &overrides));
         Ok(target.map_err(Failure::from)?)
@@ -77,7 +83,7 @@ impl Args {
 
     /// How long to wait for a server that is starting.
     pub fn wait(&self) -> Duration {
-        self.wait.into()
+        self.wait
     }
 }
 

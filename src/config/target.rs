@@ -28,6 +28,9 @@ const KEEPALIVES_IDLE: Duration = Duration::from_secs(30);
 const KEEPALIVES_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVES_COUNT: u32 = 3;
 
+// The same of one that vanished while something was on its way to it.
+const TCP_USER_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// What flags say, which wins over the string and the environment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Overrides {
@@ -37,18 +40,22 @@ pub(crate) struct Overrides {
     pub(crate) sslrootcert: Option<RootCert>,
     /// `--connect-timeout`, for each address of the host; zero means no limit.
     pub(crate) connect_timeout: Option<Duration>,
+    /// `--timeout`.
+    pub(crate) timeout: Option<Duration>,
 }
 
 /// Where to connect, and how. Displays as `user@host:port/database`, safe for a terminal; neither
 /// `Display` nor `Debug` shows the password.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Target {
-    /// What tokio-postgres is to be given: host, user and database are always set, TCP keepalives
-    /// and a connect timeout (10 s) unless the string says otherwise. The application name is
+    /// What tokio-postgres is to be given: host, user and database are always set, TCP keepalives,
+    /// a TCP user timeout (60 s) and a connect timeout (10 s) unless the string says otherwise. The application name is
     /// the string's or PGAPPNAME's; where it is absent the caller sets one.
     pub(crate) config: Config,
     /// What [`crate::database::tls::connector`] is to be given.
     pub(crate) tls: TlsPolicy,
+    /// How long an answer of the server may take, where a flag says it.
+    pub(crate) timeout: Option<Duration>,
 }
 
 impl Target {
@@ -141,10 +148,10 @@ pub(crate) fn parse(text: &str, env: &Environment, overrides: &Overrides) -> Res
             config.connect_timeout(timeout);
         }
     }
-    if let Some(value) = parameters.get("tcp_user_timeout") {
-        let milliseconds = value.parse().map_err(|_| invalid("tcp_user_timeout"))?;
-        config.tcp_user_timeout(Duration::from_millis(milliseconds));
-    }
+    config.tcp_user_timeout(match parameters.get("tcp_user_timeout") {
+        Some(value) => Duration::from_millis(value.parse().map_err(|_| invalid("tcp_user_timeout"))?),
+        None => TCP_USER_TIMEOUT,
+    });
     match parameters.get("gssencmode").map(String::as_str) {
         None | Some("disable" | "prefer") => {}
         Some("require") => return Err(Error::Unsupported("gssencmode", "use TLS")),
@@ -160,7 +167,11 @@ pub(crate) fn parse(text: &str, env: &Environment, overrides: &Overrides) -> Res
     if config.get_ssl_negotiation() == SslNegotiation::Direct && tls.mode < SslMode::Require && !on_socket {
         return Err(Error::WeakDirect);
     }
-    Ok(Target { config, tls })
+    Ok(Target {
+        config,
+        tls,
+        timeout: overrides.timeout,
+    })
 }
 
 /// Removes what copying from a shell, a `.env` file or a document leaves around a string.

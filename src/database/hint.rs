@@ -3,15 +3,17 @@
 use std::error::Error as StdError;
 use std::io;
 
+use humantime::format_duration;
 use tokio_postgres::Error;
 use tokio_postgres::error::{DbError, SqlState};
 
+use super::connect::ConnectError;
 use super::tls;
 use crate::config::{SupabaseHost, Target};
 use crate::failure::Failure;
 
 /// Turns an error into what a person reads: `what` could not be done, why, and what to do next.
-pub fn explain(error: &Error, what: &str) -> Failure {
+pub(super) fn explain(error: &Error, what: &str) -> Failure {
     let failure = Failure::new(format!("{what}: {}", reason(error))).because(anyhow::anyhow!("{}", details(error)));
     match error.as_db_error().and_then(statement_hint) {
         Some(hint) => failure.hint(hint),
@@ -20,25 +22,49 @@ pub fn explain(error: &Error, what: &str) -> Failure {
 }
 
 /// [`explain`] for a connection that did not come about.
-pub fn explain_connect(error: &Error, target: &Target) -> Failure {
+pub(super) fn explain_connect(error: &ConnectError, target: &Target) -> Failure {
     let (host, _) = target.address();
     let what = format!("can't connect to {target}");
-    let details = anyhow::anyhow!("{}", details(error));
-    if let Some(sentence) = tls::explain(error, &host) {
-        return Failure::new(format!("{what}: {sentence}")).because(details);
-    }
-    let failure = Failure::new(format!("{what}: {}", reason(error))).because(details);
-    let hint = match error.as_db_error() {
-        Some(db) => login_hint(db),
-        None => io_error(error).and_then(|io| network_hint(io, &host)),
+    let error = match error {
+        ConnectError::Driver(error) => error,
+        ConnectError::Lookup(error) => {
+            let reason = format!("error connecting to server: {error}");
+            return unreached(&what, &reason, network_hint(error, &host));
+        }
+        ConnectError::Silence(limit) => {
+            let reason = format!("no answer within {}", format_duration(*limit));
+            return unreached(&what, &reason, network_hint(&io::ErrorKind::TimedOut.into(), &host));
+        }
     };
+    if let Some(sentence) = tls::explain(error, &host) {
+        return Failure::new(format!("{what}: {sentence}")).because(anyhow::anyhow!("{}", details(error)));
+    }
+    let failure = match error.as_db_error() {
+        Some(db) => hinted(Failure::new(format!("{what}: {}", server_message(db))), login_hint(db)),
+        None if error.to_string().contains("password missing") => Failure::new(format!("{what}: {}", reason(error)))
+            .hint("the server wants a password: put it into the connection string or into PGPASSWORD"),
+        None => unreached(
+            &what,
+            &reason(error),
+            io_error(error).and_then(|io| network_hint(io, &host)),
+        ),
+    };
+    failure.because(anyhow::anyhow!("{}", details(error)))
+}
+
+/// The failure of a connection to a server that was not reached. It is transient, unless the hint says that it is not.
+fn unreached(what: &str, reason: &str, hint: Option<Hint>) -> Failure {
+    let failure = Failure::new(format!("{what}: {reason}")).because(anyhow::anyhow!("{reason}, no SQLSTATE"));
+    match hint {
+        Some(hint) => hinted(failure, Some(hint)),
+        None => failure.transient(),
+    }
+}
+
+fn hinted(failure: Failure, hint: Option<Hint>) -> Failure {
     match hint {
         Some(Hint { text, transient: true }) => failure.hint(text).transient(),
         Some(Hint { text, transient: false }) => failure.hint(text),
-        None if error.to_string().contains("password missing") => {
-            failure.hint("the server wants a password: put it into the connection string or into PGPASSWORD")
-        }
-        None if error.as_db_error().is_none() => failure.transient(),
         None => failure,
     }
 }
@@ -107,6 +133,9 @@ fn statement_hint(db: &DbError) -> Option<String> {
         "the server has no room left: enlarge it in the dashboard, or free space; nothing of this statement was kept"
     } else if is_one_of(&[SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED]) {
         "other transactions got in the way each time: run it again when less is going on"
+    } else if *code == SqlState::QUERY_CANCELED && !db.message().contains("user request") {
+        "it took longer than --timeout or the server's statement_timeout allows: give it more time with --timeout 5m, or with \
+         ?options=-c%20statement_timeout%3D5min at the end of the connection string"
     } else {
         return db.hint().map(ToOwned::to_owned);
     };

@@ -24,7 +24,7 @@ use std::pin::Pin;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::database::{Database, explain};
+use crate::database::Database;
 use crate::failure::Failure;
 use crate::output::count;
 
@@ -163,7 +163,7 @@ async fn read_only<T: DeserializeOwned>(database: &Database, sql: &str, what: &s
     match (answer, ended) {
         (Ok(answer), Ok(())) => Ok(answer),
         (Err(error), _) => Err(database.explain(error, what).await),
-        (_, Err(error)) => Err(explain(&error, what)),
+        (_, Err(error)) => Err(error.explain(what)),
     }
 }
 

@@ -8,12 +8,12 @@ mod fault;
 mod jobs;
 mod outcome;
 mod record;
+mod recovery;
 mod run;
 mod size;
 mod strategy;
 
 use std::ops::RangeInclusive;
-use std::pin::Pin;
 use std::time::Duration;
 
 pub(crate) use jobs::{JobState, RunState, jobs};
@@ -21,7 +21,6 @@ pub use outcome::Outcome;
 pub use run::run;
 
 use crate::database::Value;
-use crate::failure::Failure;
 
 /// What is known of a job before it runs. The names are those of the database: see `sessctl.job`.
 #[derive(Debug)]
@@ -148,6 +147,3 @@ pub enum Event<'a> {
     /// Something that a person may want to know.
     Note(&'a str),
 }
-
-/// Resolves when the run is to stop; its error means that nobody can ask for it.
-pub type StopSignal<'a> = Pin<Box<dyn Future<Output = Result<(), Failure>> + 'a>>;

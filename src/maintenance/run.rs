@@ -3,17 +3,16 @@
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
-use tokio_postgres::Error;
 
 use super::fault::Fault;
 use super::record::{RunRecord, Stored};
 use super::size::BatchSize;
 use super::strategy::{Candidates, Step, Strategy};
-use super::{Event, Options, Outcome, StopSignal, Work};
+use super::{Event, Options, Outcome, Work};
 use crate::database::{Database, QueryError, Value, bind};
 use crate::failure::Failure;
-use crate::output::count;
 use crate::retry::{Backoff, retry};
+use crate::signals::StopSignal;
 
 /// A commit that does not wait for the disk. The last one of a run does, and flushes all before it.
 const UNFLUSHED: &str = "set local synchronous_commit = off";
@@ -22,7 +21,7 @@ const UNFLUSHED: &str = "set local synchronous_commit = off";
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long a run that stops or failed may take to read its record and to close it.
-const CLOSING_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const CLOSING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a run that is out of time may count what it leaves.
 const COUNT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -53,7 +52,7 @@ pub async fn run(
     work: &Work,
     options: &Options,
     database: Database,
-    mut stop: StopSignal<'_>,
+    stop: &StopSignal,
     observe: &dyn Fn(Event<'_>),
 ) -> Result<Outcome, Failure> {
     let begun = Instant::now();
@@ -84,7 +83,7 @@ pub async fn run(
     if options.dry_run {
         let counted = stoppable(
             &mut run,
-            &mut stop,
+            stop,
             "stopped while counting; nothing was changed",
             async |run| {
                 let what = format!("{}: can't count", run.work.job.name);
@@ -97,7 +96,7 @@ pub async fn run(
         let counted = counted.await?;
         (outcome.rows.1, outcome.cutoff) = (counted.rows, counted.cutoff);
     } else {
-        let start = stoppable(&mut run, &mut stop, "stopped before anything was done", Run::start).await?;
+        let start = stoppable(&mut run, stop, "stopped before anything was done", Run::start).await?;
         outcome.cutoff = start.cutoff;
         outcome.skipped = start.skipped;
         if start.due {
@@ -124,34 +123,33 @@ pub async fn run(
 /// Does what a stop may cut off at any moment, and cancels it on the server then.
 async fn stoppable<'a, T>(
     run: &mut Run<'a>,
-    stop: &mut StopSignal<'_>,
+    stop: &StopSignal,
     stopped: &str,
     work: impl AsyncFnOnce(&mut Run<'a>) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let cancel = run.database.canceller();
     tokio::select! {
         result = work(run) => result,
-        asked = stop => {
-            asked?;
+        () = stop.requested() => {
             cancel.cancel().await;
             Err(Failure::interrupted(stopped))
         }
     }
 }
 
-struct Run<'a> {
-    work: &'a Work,
-    options: &'a Options,
-    observe: &'a dyn Fn(Event<'_>),
-    database: Database,
-    record: RunRecord,
+pub(super) struct Run<'a> {
+    pub(super) work: &'a Work,
+    pub(super) options: &'a Options,
+    pub(super) observe: &'a dyn Fn(Event<'_>),
+    pub(super) database: Database,
+    pub(super) record: RunRecord,
     /// A batch was sent, and its answer has not come.
-    in_doubt: bool,
-    strategy: Strategy,
-    size: BatchSize,
+    pub(super) in_doubt: bool,
+    pub(super) strategy: Strategy,
+    pub(super) size: BatchSize,
     /// Failures since the last batch that worked.
-    failures: u32,
-    backoff: Backoff,
+    pub(super) failures: u32,
+    pub(super) backoff: Backoff,
 }
 
 /// How a run came to its end.
@@ -186,7 +184,7 @@ impl Run<'_> {
         )
     }
 
-    fn failed(&self) -> String {
+    pub(super) fn failed(&self) -> String {
         format!("{} failed on {}", self.work.job.name, self.database.target())
     }
 
@@ -225,10 +223,10 @@ impl Run<'_> {
         self.database.transact("", &sql).await
     }
 
-    async fn work_through(&mut self, cutoff: &str, begun: Instant, mut stop: StopSignal<'_>) -> Result<End, Failure> {
+    async fn work_through(&mut self, cutoff: &str, begun: Instant, stop: &StopSignal) -> Result<End, Failure> {
         let end = loop {
             let batch_begun = Instant::now();
-            let (result, stopped) = self.batch_or_stop(cutoff, &mut stop).await?;
+            let (result, stopped) = self.batch_or_stop(cutoff, stop).await?;
             (self.observe)(Event::Progress(self.record.rows));
             match result {
                 Ok(Some(end)) => break end,
@@ -242,10 +240,7 @@ impl Run<'_> {
                 Err(error) => {
                     let recovered = tokio::select! {
                         recovered = self.recover(cutoff, error) => Some(recovered),
-                        asked = &mut stop => {
-                            asked?;
-                            None
-                        }
+                        () = stop.requested() => None
                     };
                     match recovered {
                         Some(recovered) => recovered?,
@@ -257,15 +252,12 @@ impl Run<'_> {
                 break End::Interrupted;
             }
             if self.options.max_runtime.is_some_and(|limit| begun.elapsed() >= limit) {
-                break self.out_of_time(cutoff, &mut stop).await?;
+                break self.out_of_time(cutoff, stop).await?;
             }
             if !self.options.pause.is_zero() {
                 tokio::select! {
                     () = tokio::time::sleep(self.options.pause) => {}
-                    asked = &mut stop => {
-                        asked?;
-                        break End::Interrupted;
-                    }
+                    () = stop.requested() => break End::Interrupted
                 }
             }
         };
@@ -277,13 +269,13 @@ impl Run<'_> {
     async fn batch_or_stop(
         &mut self,
         cutoff: &str,
-        stop: &mut StopSignal<'_>,
+        stop: &StopSignal,
     ) -> Result<(Result<Option<End>, QueryError>, bool), Failure> {
         let cancel = self.database.canceller();
         let mut batch = Box::pin(self.batch(cutoff));
         tokio::select! {
             result = &mut batch => return Ok((result, false)),
-            asked = stop => asked?,
+            () = stop.requested() => {}
         }
         match tokio::time::timeout(STOP_TIMEOUT, &mut batch).await {
             Ok(result) => Ok((result, true)),
@@ -331,7 +323,7 @@ impl Run<'_> {
     }
 
     /// The end of a run that is out of time: counts what it leaves, within bounds.
-    async fn out_of_time(&self, cutoff: &str, stop: &mut StopSignal<'_>) -> Result<End, Failure> {
+    async fn out_of_time(&self, cutoff: &str, stop: &StopSignal) -> Result<End, Failure> {
         let cancel = self.database.canceller();
         tokio::select! {
             left = self.count(Some(cutoff)) => Ok(End::OutOfTime { left: left.ok().map(|left| left.rows) }),
@@ -339,8 +331,7 @@ impl Run<'_> {
                 cancel.cancel().await;
                 Ok(End::OutOfTime { left: None })
             }
-            asked = stop => {
-                asked?;
+            () = stop.requested() => {
                 cancel.cancel().await;
                 Ok(End::Interrupted)
             }
@@ -368,116 +359,5 @@ impl Run<'_> {
                 Err(error) => self.recover(cutoff, error).await?,
             }
         }
-    }
-
-    /// Makes the run able to go on after a failed statement, or says why that is no use.
-    async fn recover(&mut self, cutoff: &str, error: QueryError) -> Result<(), Failure> {
-        let fault = error.fault();
-        self.failures += 1;
-        let is_hopeless = match fault {
-            Fault::Fatal => true,
-            Fault::TooSlow => !self.size.halve(),
-            Fault::Lost | Fault::Contended => self.failures > self.options.max_retries,
-        };
-        if is_hopeless {
-            self.read_record(cutoff).await;
-            let message = error.summary();
-            let failure = self.database.explain(error, &self.failed()).await;
-            return Err(self.give_up(failure, &message).await);
-        }
-        if fault != Fault::TooSlow {
-            tokio::time::sleep(self.backoff.next().unwrap_or_default()).await;
-        }
-        if fault != Fault::Lost && self.fence(cutoff).await.is_ok() {
-            return Ok(());
-        }
-        self.reconnect(cutoff, error).await
-    }
-
-    /// A new connection; the scan begins again there.
-    async fn reconnect(&mut self, cutoff: &str, lost: QueryError) -> Result<(), Failure> {
-        (self.observe)(Event::Note("lost the connection, trying again"));
-        let target = self.database.target().clone();
-        let mut last = lost.explain(&self.failed());
-        while self.failures <= self.options.max_retries {
-            match Database::connect(&target, self.work.job.name).await {
-                Ok(database) => {
-                    self.database = database;
-                    match self.fence(cutoff).await {
-                        Ok(()) => {
-                            self.strategy.restart();
-                            return Ok(());
-                        }
-                        Err(error) => last = error.explain(&self.failed()),
-                    }
-                }
-                // Wrong credentials stay wrong, and poolers ban clients that insist.
-                Err(failure) if !failure.is_transient() => return Err(self.give_up(failure, "login refused").await),
-                Err(failure) => last = failure,
-            }
-            self.failures += 1;
-            tokio::time::sleep(self.backoff.next().unwrap_or_default()).await;
-        }
-        Err(self.give_up(last, "lost the connection").await)
-    }
-
-    /// Waits for a batch that is still running on a lost connection, keeps out later ones, and reads what the run has done.
-    async fn fence(&mut self, cutoff: &str) -> Result<(), QueryError> {
-        let stored: Stored = self.database.transact("", &self.record.fence_sql(cutoff)).await?;
-        self.record.take(&stored);
-        self.in_doubt = false;
-        Ok(())
-    }
-
-    /// Reads what the run has done before it gives up, on a last connection if need be. Where the server can't be asked, the
-    /// message says what is in doubt.
-    async fn read_record(&mut self, cutoff: &str) {
-        let read = async {
-            if self.fence(cutoff).await.is_err()
-                && let Ok(database) = Database::connect(&self.database.target().clone(), self.work.job.name).await
-            {
-                self.database = database;
-                let _ = self.fence(cutoff).await;
-            }
-        };
-        let _ = tokio::time::timeout(CLOSING_TIMEOUT, read).await;
-    }
-
-    /// Closes the record as failed, where the server can be reached, and says what had been done before.
-    async fn give_up(&mut self, failure: Failure, message: &str) -> Failure {
-        let sql = self.record.finish_sql("failed", None, Some(message));
-        let _ = tokio::time::timeout(CLOSING_TIMEOUT, self.database.transact::<Stored>("", &sql)).await;
-        let (rows, done) = (count(self.record.rows), self.work.job.done);
-        match (self.record.rows, self.in_doubt) {
-            (0, false) => failure,
-            (_, false) => failure.after(&format!("{rows} sessions had been {done} before, and stay so")),
-            (_, true) => failure.after(&format!(
-                "{rows} sessions had been {done} before; whether the last batch was committed is not known"
-            )),
-        }
-    }
-}
-
-impl QueryError {
-    fn fault(&self) -> Fault {
-        match self {
-            Self::Server(error) => Fault::of(error),
-            Self::Empty | Self::Shape(_) => Fault::Fatal,
-        }
-    }
-
-    /// What is kept of it in the run's record: no detail, which may hold the contents of a row.
-    fn summary(&self) -> String {
-        match self {
-            Self::Server(error) => summary(error),
-            Self::Empty | Self::Shape(_) => "unknown answer of the server".into(),
-        }
-    }
-}
-
-fn summary(error: &Error) -> String {
-    match error.as_db_error() {
-        Some(db) => format!("{} (SQLSTATE {})", db.message(), db.code().code()),
-        None => "lost the connection".into(),
     }
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::database::{Database, explain};
+use crate::database::Database;
 use crate::failure::Failure;
 use crate::migrations::Applied;
 
@@ -48,7 +48,7 @@ impl Found {
         match (found, ended) {
             (Ok(found), Ok(())) => Ok(found),
             (Err(error), _) => Err(database.explain_history(error, "can't look at the schema").await),
-            (_, Err(error)) => Err(explain(&error, "can't look at the schema")),
+            (_, Err(error)) => Err(error.explain("can't look at the schema")),
         }
     }
 

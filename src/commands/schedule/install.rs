@@ -6,7 +6,7 @@ use clap::Args as ClapArgs;
 use serde::Serialize;
 use tokio_postgres::types::Type;
 
-use crate::database::Database;
+use crate::database::{Database, QueryError};
 use crate::failure::Failure;
 use crate::output::{Page, Report, Style};
 
@@ -70,7 +70,7 @@ impl Install {
 
     /// Both jobs or none.
     pub(super) async fn run(&self, database: &Database) -> Result<Installed, Failure> {
-        let failed = |error| crate::database::explain(&error, "can't schedule");
+        let failed = |error: QueryError| error.explain("can't schedule");
         database.begin().await.map_err(failed)?;
         let jobs = self.jobs();
         for job in &jobs {

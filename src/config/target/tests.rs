@@ -554,17 +554,21 @@ fn parameters_reach_tokio_postgres() {
 }
 
 #[test]
-fn keepalives_and_a_connect_timeout_are_set_unless_the_string_says_otherwise() {
+fn keepalives_a_user_timeout_and_a_connect_timeout_are_set_unless_the_string_says_otherwise() {
     let config = bare("host=h user=u").unwrap().config;
     assert_eq!(config.get_connect_timeout(), Some(&CONNECT_TIMEOUT));
     assert!(config.get_keepalives());
     assert_eq!(config.get_keepalives_idle(), KEEPALIVES_IDLE);
     assert_eq!(config.get_keepalives_interval(), Some(KEEPALIVES_INTERVAL));
     assert_eq!(config.get_keepalives_retries(), Some(KEEPALIVES_COUNT));
+    assert_eq!(config.get_tcp_user_timeout(), Some(&TCP_USER_TIMEOUT));
     assert_eq!(config.get_application_name(), None);
 
-    let config = bare("host=h user=u keepalives=0 connect_timeout=0").unwrap().config;
+    let config = bare("host=h user=u keepalives=0 connect_timeout=0 tcp_user_timeout=0")
+        .unwrap()
+        .config;
     assert!(!config.get_keepalives());
+    assert_eq!(config.get_tcp_user_timeout(), Some(&Duration::ZERO));
     assert_eq!(config.get_connect_timeout(), None);
 }
 
@@ -584,10 +588,12 @@ fn flags_win_over_the_string_which_wins_over_the_environment() {
         sslmode: Some(SslMode::VerifyFull),
         sslrootcert: Some(RootCert::File("flag.crt".into())),
         connect_timeout: Some(Duration::from_secs(3)),
+        timeout: Some(Duration::from_secs(4)),
     };
     let target = parse(text, &env, &flags).unwrap();
     assert_eq!(shown(&target.tls), "verify-full flag.crt");
     assert_eq!(target.config.get_connect_timeout(), Some(&Duration::from_secs(3)));
+    assert_eq!(target.timeout, Some(Duration::from_secs(4)));
     assert_eq!(target.config.get_password(), Some(&b"p"[..]));
     assert_eq!(target.config.get_application_name(), Some("e"));
 
