@@ -605,6 +605,7 @@ create or replace function sessctl.cleanup_leftovers(
   out locked bigint,
   out free bigint,
   out kept bigint,
+  out kept_by text,
   out prevented_by text
 )
 language plpgsql
@@ -615,15 +616,20 @@ set jit = off
 set lock_timeout = '1s'
 as $$
 declare
-  kept_by constant text := sessctl.kept_by_reference();
-  wanted constant text := concat('from sessctl.ended_session as s where s.ended_at < $1', ' and not (' || kept_by || ')');
+  condition constant text := sessctl.kept_by_reference();
+  wanted constant text := concat('from sessctl.ended_session as s where s.ended_at < $1', ' and not (' || condition || ')');
 begin
   execute concat('select count(*) from (select ', wanted, ' limit 10000 for update of s skip locked) as held') into free using cutoff;
   execute concat('select count(*) from (select ', wanted, ' limit 10000) as due') into locked using cutoff;
   locked := locked - free;
   kept := 0;
-  if kept_by is not null then
-    execute concat('select count(*) from sessctl.ended_session as s where s.ended_at < $1 and (', kept_by, ')') into kept using cutoff;
+  if condition is not null then
+    execute concat('select count(*) from sessctl.ended_session as s where s.ended_at < $1 and (', condition, ')') into kept using cutoff;
+    kept_by := (
+      select string_agg(format('constraint %s of table %s', f.conname, f.conrelid::regclass), ', ' order by f.conname)
+      from pg_catalog.pg_constraint as f
+      where f.contype = 'f' and f.confrelid = 'public.user_sessions'::regclass and f.conparentid = 0 and f.confdeltype in ('a', 'r')
+    );
   end if;
   prevented_by := sessctl.preventing_triggers('delete');
 end
@@ -761,14 +767,13 @@ end
 $$;
 
 -- Adds a batch to its run, in the batch's transaction.
-create or replace function sessctl.run_add(run_id uuid, done bigint, failed bigint, out batches integer, out rows_done bigint)
+create or replace function sessctl.run_add(run_id uuid, done bigint, out batches integer, out rows_done bigint)
 language plpgsql
 set search_path = ''
 as $$
 begin
   update sessctl.run as r
-  set rows_done = r.rows_done + done, rows_failed = r.rows_failed + failed, batches = r.batches + 1,
-    progress_at = clock_timestamp()
+  set rows_done = r.rows_done + done, batches = r.batches + 1, progress_at = clock_timestamp()
   where r.id = run_id
   returning r.batches, r.rows_done into batches, rows_done;
 end
@@ -838,6 +843,7 @@ create or replace function sessctl.run_finish(
   outcome text,
   rows_left bigint default null,
   message text default null,
+  rows_failed bigint default 0,
   out batches integer,
   out rows_done bigint
 )
@@ -847,8 +853,8 @@ as $$
 begin
   with finished as (
     update sessctl.run as r
-    set outcome = run_finish.outcome, rows_left = run_finish.rows_left, message = run_finish.message,
-      finished_at = clock_timestamp(), progress_at = clock_timestamp()
+    set outcome = run_finish.outcome, rows_left = run_finish.rows_left, rows_failed = run_finish.rows_failed,
+      message = run_finish.message, finished_at = clock_timestamp(), progress_at = clock_timestamp()
     where r.id = run_id and r.outcome is null
     returning r.job, r.finished_at, r.batches, r.rows_done, r.rows_failed
   ), counted as (
@@ -918,7 +924,7 @@ begin
     return;
   end if;
   affected := (sessctl.end_inactive_batch(cutoff, due, include_idle, at_last_seen)).affected;
-  select a.batches, a.rows_done into batches, rows_done from sessctl.run_add(run_id, affected, 0) as a;
+  select a.batches, a.rows_done into batches, rows_done from sessctl.run_add(run_id, affected) as a;
 end
 $$;
 
@@ -961,7 +967,7 @@ begin
   end if;
   affected := batch.affected;
   kept := batch.kept;
-  select a.batches, a.rows_done into batches, rows_done from sessctl.run_add(run_id, affected, kept) as a;
+  select a.batches, a.rows_done into batches, rows_done from sessctl.run_add(run_id, affected) as a;
 end
 $$;
 
@@ -983,7 +989,7 @@ begin
     due := sessctl.end_inactive_due(cutoff, list_size, from_page_of := due[cardinality(due)]);
     exit when cardinality(due) = 0;
     ended := (sessctl.end_inactive_batch(cutoff, due[:coalesce(max_rows - total, list_size)])).affected;
-    perform sessctl.run_add(run_id, ended, 0);
+    perform sessctl.run_add(run_id, ended);
     total := total + ended;
     exit when cardinality(due) < list_size or total >= max_rows;
   end loop;
@@ -1004,15 +1010,21 @@ declare
   batch record;
   next_position text;
   total integer := 0;
+  kept bigint := 0;
 begin
   while run_id is not null loop
     batch := sessctl.cleanup_batch(cutoff, least(10000, max_rows - total), next_position);
     next_position := batch."position";
-    perform sessctl.run_add(run_id, batch.affected, batch.kept);
+    perform sessctl.run_add(run_id, batch.affected);
+    kept := kept + batch.kept;
     total := total + batch.affected;
     exit when batch.finished or total >= max_rows;
   end loop;
-  perform sessctl.run_finish(run_id, case when total >= max_rows and not batch.finished then 'incomplete' else 'done' end);
+  perform sessctl.run_finish(
+    run_id,
+    case when total >= max_rows and not batch.finished then 'incomplete' when kept > 0 then 'failed' else 'done' end,
+    rows_failed := kept
+  );
   return total;
 end
 $$;

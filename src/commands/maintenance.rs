@@ -45,7 +45,16 @@ impl Options {
         };
         let outcome = maintenance::run(work, &options, database, &context.stop, &observe).await;
         bar.finish_and_clear();
-        Ok(Box::new(outcome?))
+        let outcome = outcome?;
+        for line in outcome.failures().lines() {
+            context
+                .terminal
+                .error_line(&format!("{} could not do {line}", work.job.name));
+        }
+        if let Some(hint) = outcome.failures().hint() {
+            context.terminal.hint_line(hint);
+        }
+        Ok(Box::new(outcome))
     }
 }
 

@@ -4,6 +4,8 @@
 //! run's record, and the commit go in one message. What a run has done is what its record says, whatever happens to the
 //! connection.
 
+mod division;
+mod failures;
 mod fault;
 mod jobs;
 mod outcome;
@@ -16,6 +18,7 @@ mod strategy;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+pub use failures::Failures;
 pub(crate) use jobs::{JobState, RunState, jobs};
 pub use outcome::Outcome;
 pub use run::run;
@@ -52,6 +55,9 @@ struct Statements {
     /// Absent where batches are not taken from a list.
     candidates: Option<&'static str>,
     step: &'static str,
+    /// Lists a slice that must be divided. Absent where batches are taken from a list.
+    slice: Option<&'static str>,
+    leftovers: &'static str,
     count: &'static str,
 }
 
@@ -70,6 +76,8 @@ pub static END_INACTIVE: JobSpec = JobSpec {
         start: include_str!("end_inactive/start.sql"),
         candidates: Some(include_str!("end_inactive/candidates.sql")),
         step: include_str!("end_inactive/step.sql"),
+        slice: None,
+        leftovers: include_str!("end_inactive/leftovers.sql"),
         count: include_str!("end_inactive/count.sql"),
     },
 };
@@ -84,11 +92,13 @@ pub static CLEANUP: JobSpec = JobSpec {
     range: 1..=36_500,
     threshold: 90,
     batch_size: 25_000,
-    first_batch: 25_000,
+    first_batch: 2_000,
     sql: Statements {
         start: include_str!("cleanup/start.sql"),
         candidates: None,
         step: include_str!("cleanup/step.sql"),
+        slice: Some(include_str!("cleanup/slice.sql")),
+        leftovers: include_str!("cleanup/leftovers.sql"),
         count: include_str!("cleanup/count.sql"),
     },
 };
@@ -109,6 +119,8 @@ pub struct Work {
     pub include_idle: bool,
     /// Ended sessions ended when they were last seen, instead of now. Of no meaning to a cleanup.
     pub at_last_seen: bool,
+    /// Sessions that a foreign key keeps are no failure. Of no meaning to a sweep.
+    pub keep_referenced: bool,
 }
 
 impl Work {

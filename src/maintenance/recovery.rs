@@ -14,9 +14,12 @@ impl Run<'_> {
     /// Makes the run able to go on after a failed statement, or says why that is no use.
     pub(super) async fn recover(&mut self, cutoff: &str, error: QueryError) -> Result<(), Failure> {
         let fault = error.fault();
+        if fault == Fault::Rows || fault == Fault::TooSlow && self.division.is_some() {
+            return self.divide(cutoff, &error).await;
+        }
         self.failures += 1;
         let is_hopeless = match fault {
-            Fault::Fatal => true,
+            Fault::Fatal | Fault::Rows => true,
             Fault::TooSlow => !self.size.halve(),
             Fault::Lost | Fault::Contended => self.failures > self.options.max_retries,
         };
@@ -46,7 +49,7 @@ impl Run<'_> {
                     self.database = database;
                     match self.fence(cutoff).await {
                         Ok(()) => {
-                            self.strategy.restart();
+                            self.restart();
                             return Ok(());
                         }
                         Err(error) => last = error.explain(&self.failed()),
@@ -86,7 +89,7 @@ impl Run<'_> {
 
     /// Closes the record as failed, where the server can be reached, and says what had been done before.
     async fn give_up(&mut self, failure: Failure, message: &str) -> Failure {
-        let sql = self.record.finish_sql("failed", None, Some(message));
+        let sql = self.record.finish_sql("failed", None, self.unable.rows, Some(message));
         let _ = tokio::time::timeout(CLOSING_TIMEOUT, self.database.transact::<Stored>("", &sql)).await;
         let (rows, done) = (count(self.record.rows), self.work.job.done);
         match (self.record.rows, self.in_doubt) {
@@ -108,6 +111,22 @@ impl QueryError {
         }
     }
 
+    /// Why a session failed alone: the constraint, or the function that raised it, and the message.
+    pub(super) fn reason(&self) -> String {
+        let Some(db) = self.db_error() else {
+            return self.summary();
+        };
+        if db.code().code() == "SC002" {
+            return "a row of another table that refers to it is locked".into();
+        }
+        let raised_by = db.where_().and_then(function_in);
+        match (db.constraint(), db.table(), raised_by) {
+            (Some(constraint), Some(table), _) => format!("constraint {constraint} of table {table}"),
+            (_, _, Some(function)) => format!("function {function}: {}", db.message()),
+            _ => db.message().to_owned(),
+        }
+    }
+
     /// What is kept of it in the run's record: no detail, which may hold the contents of a row.
     fn summary(&self) -> String {
         match self {
@@ -116,6 +135,16 @@ impl QueryError {
             Self::Empty | Self::Shape(_) => "unknown answer of the server".into(),
         }
     }
+}
+
+/// The innermost function of an error's context that is not sessctl's.
+fn function_in(context: &str) -> Option<&str> {
+    let functions = context
+        .lines()
+        .filter_map(|line| line.strip_prefix("PL/pgSQL function "));
+    functions
+        .filter_map(|rest| rest.split_once(" line ").map(|(name, _)| name))
+        .find(|name| !name.starts_with("sessctl."))
 }
 
 fn summary(error: &Error) -> String {

@@ -1,9 +1,12 @@
 //! The loop of a run: one batch after the other until nothing is left, and on again after a fault.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
+use super::division::{Division, Part};
+use super::failures::Failures;
 use super::fault::Fault;
 use super::record::{RunRecord, Stored};
 use super::size::BatchSize;
@@ -67,6 +70,10 @@ pub async fn run(
         size: BatchSize::new(work.job.first_batch, work.batch_size),
         failures: 0,
         backoff: BACKOFF,
+        division: None,
+        unable: Failures::default(),
+        known: HashSet::new(),
+        scan_began_at: 0,
     };
     let mut outcome = Outcome {
         job: work.job,
@@ -79,6 +86,8 @@ pub async fn run(
         interrupted: false,
         out_of_time: false,
         left: None,
+        failed: 0,
+        failures: Failures::default(),
     };
     if options.dry_run {
         let counted = stoppable(
@@ -104,7 +113,7 @@ pub async fn run(
                 .candidates
                 .map_or(Strategy::TimeSlices(None), Strategy::Candidates);
             match run.work_through(&outcome.cutoff, begun, stop).await? {
-                End::Finished => {}
+                End::Finished { left } => outcome.left = left,
                 End::Skipped => outcome.skipped = true,
                 End::Interrupted => outcome.interrupted = true,
                 End::OutOfTime { left } => {
@@ -114,6 +123,8 @@ pub async fn run(
             }
         }
         (outcome.rows.1, outcome.batches) = (run.record.rows, run.record.batches);
+        outcome.failures = run.unable;
+        outcome.failed = outcome.failures.rows;
     }
     run.database.close().await;
     outcome.elapsed = begun.elapsed();
@@ -150,11 +161,52 @@ pub(super) struct Run<'a> {
     /// Failures since the last batch that worked.
     pub(super) failures: u32,
     pub(super) backoff: Backoff,
+    /// The slice that is being divided, since a batch of it failed because of some of its rows.
+    pub(super) division: Option<Divided>,
+    /// The sessions that could not be done.
+    pub(super) unable: Failures,
+    /// The places of those that failed alone: a later scan meets them again.
+    known: HashSet<String>,
+    /// The rows that were done when this scan began.
+    scan_began_at: u64,
+}
+
+/// A slice that is being divided.
+pub(super) struct Divided {
+    parts: Division,
+    /// The size that the batch had which failed.
+    max_rows: i32,
+    /// What the slice as a whole says: how many were done, and where the next one begins.
+    step: Step,
+}
+
+/// A slice that must be divided.
+#[derive(Deserialize)]
+struct Slice {
+    rows: String,
+    next_position: Option<String>,
+}
+
+/// What a scan leaves that is due.
+#[derive(Deserialize)]
+struct Leftovers {
+    /// Held by other transactions.
+    locked: u64,
+    /// Held by nobody.
+    free: u64,
+    /// Kept by a foreign key.
+    #[serde(default)]
+    kept: u64,
+    kept_by: Option<String>,
+    prevented_by: Option<String>,
 }
 
 /// How a run came to its end.
 enum End {
-    Finished,
+    Finished {
+        /// Locked by others.
+        left: Option<u64>,
+    },
     Skipped,
     Interrupted,
     /// How many are left, where the server could count them.
@@ -167,7 +219,7 @@ impl End {
     /// The outcome in the run's record.
     fn outcome(&self) -> &'static str {
         match self {
-            Self::Finished => "done",
+            Self::Finished { .. } => "done",
             Self::Skipped => "skipped",
             Self::Interrupted => "interrupted",
             Self::OutOfTime { .. } => "incomplete",
@@ -288,25 +340,26 @@ impl Run<'_> {
 
     /// One batch, committed; the end where nothing is left or another run is running.
     async fn batch(&mut self, cutoff: &str) -> Result<Option<End>, QueryError> {
-        while let (Strategy::Candidates(list), Some(sql)) = (&mut self.strategy, self.work.job.sql.candidates)
-            && list.is_done()
-        {
-            let place = list.last_listed().to_owned();
-            let values = [("cutoff", Value::Text(cutoff)), ("last_listed", Value::Text(&place))];
-            let next = self.database.transact("", &self.bind(sql, &values)).await?;
-            if let Strategy::Candidates(list) = &mut self.strategy
-                && !list.continue_with(next)
-            {
-                return Ok(Some(End::Finished));
+        if let Some(divided) = self.division.take_if(|divided| divided.parts.part().is_none()) {
+            self.strategy.advance(&divided.step, divided.max_rows);
+        }
+        if self.division.is_none() {
+            self.list(cutoff).await?;
+            if let Strategy::Finished { is_clean } = self.strategy {
+                return self.end_scan(cutoff, is_clean).await;
             }
         }
         let rows = self.size.rows();
-        let place = self.strategy.next(rows);
+        let (candidates, position) = match (&self.division, &self.strategy) {
+            (Some(divided), _) => (divided.parts.part(), None),
+            (None, Strategy::Candidates(_)) => (self.strategy.next(rows), None),
+            (None, strategy) => (None, strategy.next(rows)),
+        };
         let values = [
             ("cutoff", Value::Text(cutoff)),
             ("max_rows", Value::Int(rows.into())),
-            ("candidates", place.into()),
-            ("position", place.into()),
+            ("candidates", candidates.into()),
+            ("position", position.into()),
         ];
         let sql = self.bind(self.work.job.sql.step, &values);
         self.in_doubt = true;
@@ -318,8 +371,125 @@ impl Run<'_> {
         if step.skipped {
             return Ok(Some(End::Skipped));
         }
-        self.strategy.advance(&step, rows);
-        Ok(matches!(self.strategy, Strategy::Finished).then_some(End::Finished))
+        match &mut self.division {
+            Some(divided) => {
+                divided.parts.succeed();
+                divided.step.affected += step.affected;
+            }
+            None => self.strategy.advance(&step, rows),
+        }
+        Ok(None)
+    }
+
+    /// Lists candidates where all of the last list are done.
+    async fn list(&mut self, cutoff: &str) -> Result<(), QueryError> {
+        while let (Strategy::Candidates(list), Some(sql)) = (&mut self.strategy, self.work.job.sql.candidates)
+            && list.is_done()
+        {
+            let place = list.last_listed().to_owned();
+            let values = [("cutoff", Value::Text(cutoff)), ("last_listed", Value::Text(&place))];
+            let next = self.database.transact("", &self.bind(sql, &values)).await?;
+            self.strategy.continue_with(next);
+        }
+        Ok(())
+    }
+
+    /// Begins to divide the slice whose batch failed because of some of its rows, or divides on.
+    pub(super) async fn divide(&mut self, cutoff: &str, error: &QueryError) -> Result<(), Failure> {
+        let Some(divided) = &mut self.division else {
+            let max_rows = self.size.rows();
+            let (rows, step) = match self.work.job.sql.slice {
+                None => (
+                    self.strategy.next(max_rows).unwrap_or_default().to_owned(),
+                    Step::default(),
+                ),
+                Some(sql) => {
+                    let values = [
+                        ("cutoff", Value::Text(cutoff)),
+                        ("max_rows", Value::Int(max_rows.into())),
+                        ("position", self.strategy.next(max_rows).into()),
+                    ];
+                    let slice: Result<Slice, _> = self.database.transact("", &self.bind(sql, &values)).await;
+                    match slice {
+                        Ok(slice) => (slice.rows, Step::of_slice(slice.next_position)),
+                        Err(error) => return Err(self.database.explain(error, &self.failed()).await),
+                    }
+                }
+            };
+            self.division = Some(Divided {
+                parts: Division::of(&rows),
+                max_rows,
+                step,
+            });
+            return Ok(());
+        };
+        let (row, rest) = match divided.parts.fail() {
+            Part::Divided => return Ok(()),
+            Part::Row(row) => (row, 0),
+            Part::LastRow(row, rest) => (row, rest),
+        };
+        if rest > 0 {
+            self.unable.give_up();
+        }
+        if self.known.insert(row.clone()) {
+            let sql = bind(include_str!("failing_session.sql"), &[("row", Value::Text(&row))]);
+            let session = self.database.transact("", &sql).await.unwrap_or_default();
+            self.unable.add(error.reason(), session);
+            if error.code().is_some_and(|code| code.code() == "SC002") {
+                self.unable.hint = self.database.who_holds().await.or(self.unable.hint.take());
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at what is left when a scan has ended. Another scan begins where this one did something and rows are still due that
+    /// nobody holds: a table that was rewritten meanwhile has its rows elsewhere. What another scan does not reach, something
+    /// prevents.
+    async fn end_scan(&mut self, cutoff: &str, is_clean: bool) -> Result<Option<End>, QueryError> {
+        if is_clean && self.unable.is_empty() {
+            return Ok(Some(End::Finished { left: None }));
+        }
+        let sql = self.bind(self.work.job.sql.leftovers, &[("cutoff", Value::Text(cutoff))]);
+        let Some(left) = self.database.transact::<Option<Leftovers>>("", &sql).await? else {
+            return Ok(Some(End::Finished { left: None }));
+        };
+        let free = left.free.saturating_sub(self.unable.rows);
+        if free > 0 && self.record.rows > self.scan_began_at {
+            self.restart();
+            return Ok(None);
+        }
+        let verb = if self.work.job.sql.slice.is_some() {
+            "deletion"
+        } else {
+            "update"
+        };
+        self.unable.add_all(
+            free,
+            match &left.prevented_by {
+                _ if self.unable.is_at_least => "not tried, after many failures among the sessions beside them".into(),
+                Some(by) => format!("{by} on user_sessions prevented their {verb}"),
+                None => format!("something prevented their {verb}, and says nothing"),
+            },
+        );
+        if !self.work.keep_referenced {
+            self.unable.add_all(
+                left.kept,
+                format!("kept by {}", left.kept_by.as_deref().unwrap_or("a foreign key")),
+            );
+        }
+        Ok(Some(End::Finished {
+            left: (left.locked > 0).then_some(left.locked),
+        }))
+    }
+
+    /// The next batch is the first of a scan: rows may be elsewhere.
+    pub(super) fn restart(&mut self) {
+        self.strategy = match self.work.job.sql.candidates {
+            Some(_) => Strategy::Candidates(Candidates::default()),
+            None => Strategy::TimeSlices(None),
+        };
+        self.division = None;
+        self.scan_began_at = self.record.rows;
     }
 
     /// The end of a run that is out of time: counts what it leaves, within bounds.
@@ -341,10 +511,16 @@ impl Run<'_> {
     /// Closes the record. Its commit flushes all before it.
     async fn finish(&mut self, cutoff: &str, end: &End) -> Result<(), Failure> {
         let left = match end {
-            End::OutOfTime { left } => *left,
+            End::OutOfTime { left } | End::Finished { left } => *left,
             _ => None,
         };
-        let sql = self.record.finish_sql(end.outcome(), left, None);
+        let outcome = match end {
+            End::Finished { .. } if !self.unable.is_empty() => "failed",
+            end => end.outcome(),
+        };
+        let message = self.unable.lines().join("; ");
+        let message = (!message.is_empty()).then_some(message.as_str());
+        let sql = self.record.finish_sql(outcome, left, self.unable.rows, message);
         if matches!(end, End::Interrupted) {
             // A stop does not wait for a server that has gone.
             let _ = tokio::time::timeout(CLOSING_TIMEOUT, self.database.transact::<Stored>("", &sql)).await;

@@ -80,6 +80,18 @@ impl Terminal {
         self.stderr(&format!("{label} {}", visible(text)));
     }
 
+    /// A line about something that failed, on standard error.
+    pub fn error_line(&self, text: &str) {
+        let label = paint(self.err_styled, Style::Bad, "error:");
+        self.stderr(&format!("{label} {}", one_line(text)));
+    }
+
+    /// What to do about it.
+    pub fn hint_line(&self, text: &str) {
+        let label = paint(self.err_styled, Style::Good, "hint:");
+        self.stderr(&format!("{label} {}", one_line(text)));
+    }
+
     /// A counter with its rate on standard error, where somebody watches; invisible elsewhere.
     pub fn counter(&self, unit: &str) -> ProgressBar {
         if !self.err_live {

@@ -37,6 +37,6 @@ begin
   end if;
   affected := batch.affected;
   kept := batch.kept;
-  select a.batches, a.rows_done into batches, rows_done from sessctl.run_add(run_id, affected, kept) as a;
+  select a.batches, a.rows_done into batches, rows_done from sessctl.run_add(run_id, affected) as a;
 end
 $$;

@@ -16,7 +16,7 @@ begin
     due := sessctl.end_inactive_due(cutoff, list_size, from_page_of := due[cardinality(due)]);
     exit when cardinality(due) = 0;
     ended := (sessctl.end_inactive_batch(cutoff, due[:coalesce(max_rows - total, list_size)])).affected;
-    perform sessctl.run_add(run_id, ended, 0);
+    perform sessctl.run_add(run_id, ended);
     total := total + ended;
     exit when cardinality(due) < list_size or total >= max_rows;
   end loop;

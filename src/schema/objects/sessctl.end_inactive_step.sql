@@ -23,6 +23,6 @@ begin
     return;
   end if;
   affected := (sessctl.end_inactive_batch(cutoff, due, include_idle, at_last_seen)).affected;
-  select a.batches, a.rows_done into batches, rows_done from sessctl.run_add(run_id, affected, 0) as a;
+  select a.batches, a.rows_done into batches, rows_done from sessctl.run_add(run_id, affected) as a;
 end
 $$;
