@@ -1010,7 +1010,7 @@ declare
   batch record;
   next_position text;
   total integer := 0;
-  kept bigint := 0;
+  kept integer := 0;
 begin
   while run_id is not null loop
     batch := sessctl.cleanup_batch(cutoff, least(10000, max_rows - total), next_position);

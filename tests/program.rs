@@ -239,6 +239,7 @@ fn the_json_of_maintenance_has_the_documented_keys() {
             "cutoff",
             "dry_run",
             "elapsed_ms",
+            "failed",
             "interrupted",
             "left",
             "skipped",

@@ -6,6 +6,7 @@ mod common;
 mod access;
 mod adoption;
 mod doctor;
+mod failing;
 mod faults;
 mod golden;
 mod maintenance;

@@ -66,7 +66,7 @@ impl Run<'_> {
     }
 
     /// Waits for a batch that is still running on a lost connection, keeps out later ones, and reads what the run has done.
-    async fn fence(&mut self, cutoff: &str) -> Result<(), QueryError> {
+    pub(super) async fn fence(&mut self, cutoff: &str) -> Result<(), QueryError> {
         let stored: Stored = self.database.transact("", &self.record.fence_sql(cutoff)).await?;
         self.record.take(&stored);
         self.in_doubt = false;

@@ -421,7 +421,11 @@ impl Run<'_> {
                 max_rows,
                 step,
             });
-            return Ok(());
+            // Where the first batch fails there is no record yet: should all parts fail, the run has one nevertheless.
+            return match self.fence(cutoff).await {
+                Ok(()) => Ok(()),
+                Err(error) => Err(self.database.explain(error, &self.failed()).await),
+            };
         };
         let (row, rest) = match divided.parts.fail() {
             Part::Divided => return Ok(()),
