@@ -15,6 +15,9 @@ test: test-server ## Run all tests against a real PostgreSQL
 test-matrix: ## Run all tests on PostgreSQL 15 to 18, or on some (ARGS='17 /folder/of/binaries')
 	scripts/test-matrix $(ARGS)
 
+test-upgrade: test-server ## Run an earlier version's maintenance on this schema (REV=v0.1.0)
+	scripts/test-upgrade $(REV)
+
 lint: ## Check formatting and lints
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --all-targets --locked -- -D warnings
@@ -43,4 +46,4 @@ server: ## Install a PostgreSQL server if none is found
 test-server: ## Install the server and the extensions that the tests use
 	@scripts/install-server --for-tests
 
-.PHONY: help demo test test-matrix lint snapshot golden picture bench soak drift-table server test-server
+.PHONY: help demo test test-matrix test-upgrade lint snapshot golden picture bench soak drift-table server test-server

@@ -128,6 +128,69 @@ fn a_job_fires_ends_a_session_and_is_listed_with_its_rows() {
 }
 
 #[test]
+fn migrate_gives_the_jobs_of_earlier_versions_the_commands_of_this_one() {
+    let Some(sandbox) = with_pg_cron() else { return };
+    run(&sandbox, &["migrate"]).ok();
+    let install = [
+        "schedule",
+        "install",
+        "--end-inactive",
+        "1 2 * * *",
+        "--minutes",
+        "45",
+        "--days",
+        "365",
+    ];
+    run(&sandbox, &install).ok();
+    let mut client = Client::connect(&sandbox.url(), NoTls).unwrap();
+    let mut alter = |change: &str| {
+        client
+            .batch_execute(&format!(
+                "{change};
+                 delete from sessctl.schema_history where version = (select max(version) from sessctl.schema_history)"
+            ))
+            .unwrap();
+    };
+    let jobs = || {
+        let jobs = run(&sandbox, &["schedule", "list", "--format", "json"]).ok().json();
+        let facts = |job: &Value| ["name", "schedule", "command", "active"].map(|key| job[key].clone());
+        jobs["jobs"].as_array().unwrap().iter().map(facts).collect::<Vec<_>>()
+    };
+    let installed = jobs();
+
+    alter(
+        "select cron.alter_job(jobid, command => 'select public.cleanup_old_sessions(365)') from cron.job where jobname = 'sessctl-cleanup'; select cron.alter_job(jobid, command => 'select sessctl.end_inactive(45)', active => false) from cron.job where jobname = 'sessctl-end-inactive'",
+    );
+    run(&sandbox, &["migrate", "--dry-run"]).ok();
+    assert_eq!(jobs()[0][2], "select public.cleanup_old_sessions(365)");
+    let migrate = run(&sandbox, &["migrate"]).ok();
+    let updated = "updated pg_cron job sessctl-cleanup: select from generate_series(1, sessctl.cleanup(365, 500000))";
+    assert!(migrate.stderr.contains(updated), "{}", migrate.stderr);
+    let mut expected = installed.clone();
+    expected[1][3] = false.into();
+    assert_eq!(jobs(), expected);
+
+    // A command that no version scheduled, and a job of another role.
+    alter("select cron.alter_job(jobid, command => 'select 1') from cron.job where jobname = 'sessctl-end-inactive'");
+    let mut admin = Client::connect(&sandbox.admin("postgres"), NoTls).unwrap();
+    admin
+        .batch_execute("select cron.schedule('sessctl-cleanup', '1 1 1 1 *', 'select sessctl.cleanup(1)')")
+        .unwrap();
+    let migrate = run(&sandbox, &["migrate"]).ok();
+    let kept = "pg_cron job sessctl-end-inactive has a command of its own and keeps it: select 1";
+    assert!(migrate.stderr.contains(kept), "{}", migrate.stderr);
+    assert!(!migrate.stderr.contains("updated pg_cron job"), "{}", migrate.stderr);
+    let of_admin = "select command from cron.job where username = 'supabase_admin'";
+    let command: String = admin.query_one(of_admin, &[]).unwrap().get(0);
+    assert_eq!(command, "select sessctl.cleanup(1)");
+    admin
+        .batch_execute("select cron.unschedule('sessctl-cleanup')")
+        .unwrap();
+    expected[1][2] = "select 1".into();
+    assert_eq!(jobs(), expected);
+}
+
+#[test]
 fn without_pg_cron_it_says_how_to_come_by_it() {
     let db = Db::migrated(Grants::Closed);
     for action in ["install", "list", "remove"] {

@@ -20,5 +20,6 @@ mod released;
 mod sandbox;
 mod schedule;
 mod snapshot;
+mod upgrade;
 mod verify;
 mod waits;

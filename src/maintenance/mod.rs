@@ -4,6 +4,7 @@
 //! run's record, and the commit go in one message. What a run has done is what its record says, whatever happens to the
 //! connection.
 
+mod cron;
 mod division;
 mod failures;
 mod fault;
@@ -18,6 +19,7 @@ mod strategy;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+pub(crate) use cron::names as cron_jobs;
 pub use failures::Failures;
 pub(crate) use jobs::{JobState, RunState, jobs};
 pub use outcome::Outcome;
@@ -46,6 +48,12 @@ pub struct JobSpec {
     pub batch_size: i32,
     /// Maximum rows of the first batch, which knows nothing yet of how long they take.
     first_batch: i32,
+    /// The function that is a whole run, as pg_cron calls it.
+    function: &'static str,
+    /// The original script's function, which does the same.
+    public_function: &'static str,
+    /// Maximum rows of a run of pg_cron.
+    cron_limit: i32,
     sql: Statements,
 }
 
@@ -72,6 +80,9 @@ pub static END_INACTIVE: JobSpec = JobSpec {
     threshold: 60,
     batch_size: 5_000,
     first_batch: 1_000,
+    function: "sessctl.end_inactive",
+    public_function: "public.end_inactive_sessions",
+    cron_limit: 50_000,
     sql: Statements {
         start: include_str!("end_inactive/start.sql"),
         candidates: Some(include_str!("end_inactive/candidates.sql")),
@@ -93,6 +104,9 @@ pub static CLEANUP: JobSpec = JobSpec {
     threshold: 90,
     batch_size: 25_000,
     first_batch: 2_000,
+    function: "sessctl.cleanup",
+    public_function: "public.cleanup_old_sessions",
+    cron_limit: 500_000,
     sql: Statements {
         start: include_str!("cleanup/start.sql"),
         candidates: None,

@@ -3,7 +3,6 @@
 use refinery::Migration;
 use serde::Deserialize;
 
-use super::all;
 use crate::database::Database;
 use crate::failure::Failure;
 
@@ -72,12 +71,11 @@ impl History {
         self.applied().last().map_or(0, |applied| applied.version)
     }
 
-    /// The migrations still to apply, oldest first.
+    /// Which of `ours`, which are all migrations, are still to apply, oldest first.
     ///
     /// # Errors
     /// A database that a newer sessctl has migrated, or a migration that is not what was applied under its version.
-    pub fn pending(&self) -> Result<Vec<Migration>, Failure> {
-        let ours = all();
+    pub fn pending(&self, ours: &[Migration]) -> Result<Vec<Migration>, Failure> {
         for applied in self.applied() {
             match ours.iter().find(|m| m.version() == applied.version) {
                 None => {
@@ -108,9 +106,7 @@ impl History {
                 Some(_) => {}
             }
         }
-        Ok(ours
-            .into_iter()
-            .filter(|m| self.applied().iter().all(|a| a.version != m.version()))
-            .collect())
+        let is_pending = |m: &&Migration| self.applied().iter().all(|a| a.version != m.version());
+        Ok(ours.iter().filter(is_pending).cloned().collect())
     }
 }

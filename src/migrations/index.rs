@@ -12,7 +12,7 @@ use serde::Deserialize;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
-use super::{LOCK_ATTEMPTS, LockLimits, Note, POLL, Refusal, error, lock, lock_pauses, step};
+use super::{Applying, LOCK_ATTEMPTS, LockLimits, Note, POLL, Refusal, error, lock, lock_pauses};
 use crate::database::Database;
 use crate::failure::Failure;
 use crate::retry::retry;
@@ -41,12 +41,10 @@ struct Oldest {
 ///
 /// # Errors
 /// The server's, with what to do.
-pub async fn build(
-    database: &Database,
-    migration: &Migration,
-    limits: LockLimits,
-    note: Note<'_>,
-) -> Result<bool, Failure> {
+pub(super) async fn build(applying: Applying<'_>, migration: &Migration) -> Result<bool, Failure> {
+    let Applying {
+        database, limits, note, ..
+    } = applying;
     let index = index_name(migration)?;
     let label = format!("V{} {}", migration.version(), migration.name());
     let mut told = false;
@@ -78,7 +76,7 @@ pub async fn build(
             return Err(Refusal::Contended);
         }
         let built = tokio::select! {
-            built = step(database, migration) => built,
+            built = applying.step(migration) => built,
             never = watch(database, &label, state.oldest.map(|oldest| oldest.pid), note) => match never {},
         };
         match built {

@@ -3,6 +3,7 @@
 //! refinery reads the history, compares checksums, and runs a migration with its history row. What it lacks is here:
 //! a lock that holds behind a transaction pooler, time limits on locks, concurrent index builds, and errors that tell.
 
+mod after;
 mod error;
 mod history;
 mod index;
@@ -20,7 +21,6 @@ use crate::failure::Failure;
 use crate::retry::{Backoff, retry};
 use crate::schema::Object;
 use preflight::{Changes, preflight};
-use runner::step;
 
 pub(crate) use history::{Applied, History};
 
@@ -62,6 +62,8 @@ pub(crate) struct Plan {
     pub changes: Vec<String>,
     /// Policies of others, which stay.
     pub leaves: Vec<Object>,
+    /// All migrations, those applied too.
+    ours: Vec<Migration>,
 }
 
 impl Plan {
@@ -70,6 +72,11 @@ impl Plan {
     /// # Errors
     /// The server's, or a database that can't be migrated.
     pub async fn read(database: &Database, target: Option<i32>) -> Result<Self, Failure> {
+        Self::of(all(), database, target).await
+    }
+
+    /// [`Self::read`] with other migrations than those of this binary.
+    async fn of(ours: Vec<Migration>, database: &Database, target: Option<i32>) -> Result<Self, Failure> {
         let history = History::read(database).await?;
         if history.server_version < OLDEST_SERVER {
             return Err(Failure::new(format!(
@@ -78,9 +85,9 @@ impl Plan {
             ))
             .hint("upgrade the project's database in the dashboard"));
         }
-        let mut pending = history.pending()?;
+        let mut pending = history.pending(&ours)?;
         if let Some(target) = target {
-            let newest = all().last().map_or(0, Migration::version);
+            let newest = ours.last().map_or(0, Migration::version);
             if target > newest {
                 return Err(Failure::usage(format!(
                     "there is no version {target}: this sessctl knows up to {newest}"
@@ -98,6 +105,7 @@ impl Plan {
             pending,
             changes,
             leaves,
+            ours,
         })
     }
 
@@ -116,19 +124,46 @@ impl Plan {
         limits: LockLimits,
         note: Note<'_>,
     ) -> Result<Vec<&Migration>, Failure> {
+        let applying = Applying {
+            database,
+            ours: &self.ours,
+            limits,
+            note,
+        };
         let mut applied = Vec::new();
         for migration in &self.pending {
             let start = Instant::now();
             let label = format!("V{} {}", migration.version(), migration.name());
-            if apply(database, migration, limits, note).await? {
+            if applying.apply(migration).await? {
                 note(&format!("applied {label} ({} ms)", start.elapsed().as_millis()));
                 applied.push(migration);
             } else {
                 note(&format!("{label} was applied by another process"));
             }
         }
+        let newest = self.ours.last().map_or(0, Migration::version);
+        if !self.pending.is_empty() && self.version_after() == newest {
+            after::update_cron_jobs(applying).await?;
+        }
         Ok(applied)
     }
+}
+
+/// Applies the migrations of this binary that a database lacks, and one more: a test shows with it that a later version can
+/// change what this one made.
+///
+/// # Errors
+/// As [`Plan::read`] and [`Plan::apply`].
+#[doc(hidden)]
+pub async fn apply_with(database: &Database, later: Migration) -> Result<Vec<i32>, Failure> {
+    let ours = all().into_iter().chain([later]).collect();
+    let limits = LockLimits {
+        lock_timeout: Duration::from_secs(1),
+        lock_wait: Duration::from_secs(60),
+    };
+    let plan = Plan::of(ours, database, None).await?;
+    let applied = plan.apply(database, limits, &|_| {}).await?;
+    Ok(applied.into_iter().map(Migration::version).collect())
 }
 
 /// How long migrations wait for locks.
@@ -140,46 +175,64 @@ pub(crate) struct LockLimits {
     pub lock_wait: Duration,
 }
 
-/// Applies one migration. False: another process was faster. A failure has file, line and column, and leaves the database
-/// as the migration before did.
-async fn apply(
-    database: &Database,
-    migration: &Migration,
+/// What each migration of a plan is applied with.
+#[derive(Clone, Copy)]
+struct Applying<'a> {
+    database: &'a Database,
+    /// All migrations: refinery compares the history with them.
+    ours: &'a [Migration],
     limits: LockLimits,
-    note: Note<'_>,
-) -> Result<bool, Failure> {
-    let sql = migration.sql().unwrap_or_default();
-    if sql.starts_with(NO_TRANSACTION) {
-        return index::build(database, migration, limits, note).await;
-    }
-    let attempt = async |number| {
-        lock(database, limits).await?;
-        let error = match step(database, migration).await {
-            Ok(applied) => {
-                let done = database.run("commit").await;
-                done.map_err(|error| error.explain("can't commit the migration"))?;
-                return Ok(applied);
-            }
-            Err(error) => error,
-        };
-        // The transaction is over either way; a lost connection says so with the next statement.
-        let _ = database.run("rollback").await;
-        let is_contended = [SqlState::LOCK_NOT_AVAILABLE, SqlState::T_R_DEADLOCK_DETECTED]
-            .iter()
-            .any(|code| error::has_code(&error, code));
-        if !is_contended || number == LOCK_ATTEMPTS {
-            return Err(error::explain(database, migration, &error).await.into());
+    note: Note<'a>,
+}
+
+impl Applying<'_> {
+    /// Applies one migration. False: another process was faster. A failure has file, line and column, and leaves the
+    /// database as the migration before did.
+    async fn apply(self, migration: &Migration) -> Result<bool, Failure> {
+        let sql = migration.sql().unwrap_or_default();
+        if sql.starts_with(NO_TRANSACTION) {
+            return index::build(self, migration).await;
         }
-        note(&format!(
-            "V{} {}: a table is in use, trying again ({number} of {LOCK_ATTEMPTS})",
-            migration.version(),
-            migration.name()
-        ));
-        Err(Refusal::Contended)
-    };
-    retry(lock_pauses(), Refusal::is_contended, attempt)
-        .await
-        .map_err(|refusal| refusal.or(|| Failure::new("a table was in use for too long")))
+        let attempt = async |number| {
+            lock(self.database, self.limits).await?;
+            let roles = after::maintenance_roles(self.database).await;
+            let roles =
+                roles.map_err(|error| error.explain("can't read the rights of the roles that run maintenance"))?;
+            let error = match self.step(migration).await {
+                Ok(applied) => {
+                    let renewed = after::renew_rights(self.database, &roles).await;
+                    renewed
+                        .map_err(|error| error.explain("can't renew the rights of the roles that run maintenance"))?;
+                    let done = self.database.run("commit").await;
+                    done.map_err(|error| error.explain("can't commit the migration"))?;
+                    return Ok(applied);
+                }
+                Err(error) => error,
+            };
+            // The transaction is over either way; a lost connection says so with the next statement.
+            let _ = self.database.run("rollback").await;
+            let is_contended = [SqlState::LOCK_NOT_AVAILABLE, SqlState::T_R_DEADLOCK_DETECTED]
+                .iter()
+                .any(|code| error::has_code(&error, code));
+            if !is_contended || number == LOCK_ATTEMPTS {
+                return Err(error::explain(self.database, migration, &error).await.into());
+            }
+            (self.note)(&format!(
+                "V{} {}: a table is in use, trying again ({number} of {LOCK_ATTEMPTS})",
+                migration.version(),
+                migration.name()
+            ));
+            Err(Refusal::Contended)
+        };
+        retry(lock_pauses(), Refusal::is_contended, attempt)
+            .await
+            .map_err(|refusal| refusal.or(|| Failure::new("a table was in use for too long")))
+    }
+
+    /// Hands one migration to refinery, which reads the history again before it does anything.
+    async fn step(self, migration: &Migration) -> Result<bool, refinery::Error> {
+        runner::step(self.database, self.ours, migration).await
+    }
 }
 
 /// The pauses between [`LOCK_ATTEMPTS`] attempts.

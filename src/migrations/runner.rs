@@ -8,7 +8,6 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio_postgres::SimpleQueryMessage;
 
-use super::all;
 use crate::database::{Database, QueryError};
 
 /// Where refinery keeps its history.
@@ -18,9 +17,13 @@ const HISTORY_TABLE: &str = "sessctl.schema_history";
 /// keepalives within a minute.
 const STATEMENT_TIMEOUT: Duration = Duration::from_hours(24);
 
-/// Hands one migration to refinery, which reads the history again before it does anything.
-pub(super) async fn step(database: &Database, migration: &Migration) -> Result<bool, refinery::Error> {
-    let mut runner = Runner::new(&all()).set_target(Target::Version(migration.version()));
+/// Hands one of `ours`, which are all migrations, to refinery. It reads the history again before it does anything.
+pub(super) async fn step(
+    database: &Database,
+    ours: &[Migration],
+    migration: &Migration,
+) -> Result<bool, refinery::Error> {
+    let mut runner = Runner::new(ours).set_target(Target::Version(migration.version()));
     runner.set_migration_table_name(HISTORY_TABLE);
     let report = runner.run_async(&mut Connection { database }).await?;
     Ok(!report.applied_migrations().is_empty())
