@@ -152,7 +152,8 @@ fn of_a_changed_function_and_view_the_changed_lines_are_shown() {
              end
              $$;
              create or replace view sessctl.ended_session with (security_invoker = true) as
-             select s.ctid as row_id, s.ended_at from public.user_sessions as s where s.ended_at is not null",
+             select s.ctid as row_id, s.id, s.session_id, s.ended_at from only public.user_sessions as s
+             where s.ended_at is not null",
         )
         .unwrap();
     let run = db.sessctl(&["verify"]).exits(1).says(

@@ -29,6 +29,9 @@ pub(super) const CLOSING_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a run that is out of time may count what it leaves.
 const COUNT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Scans in a row that do nothing, although rows are due that nobody holds, before what prevents the work is blamed.
+const IDLE_SCANS: u32 = 3;
+
 /// The pauses between two attempts.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
 
@@ -74,6 +77,7 @@ pub async fn run(
         unable: Failures::default(),
         known: HashSet::new(),
         scan_began_at: 0,
+        idle_scans: 0,
     };
     let mut outcome = Outcome {
         job: work.job,
@@ -169,6 +173,8 @@ pub(super) struct Run<'a> {
     known: HashSet<String>,
     /// The rows that were done when this scan began.
     scan_began_at: u64,
+    /// Scans in a row that did nothing.
+    idle_scans: u32,
 }
 
 /// A slice that is being divided.
@@ -447,7 +453,7 @@ impl Run<'_> {
     }
 
     /// Looks at what is left when a scan has ended. Another scan begins where this one did something and rows are still due that
-    /// nobody holds: a table that was rewritten meanwhile has its rows elsewhere. What another scan does not reach, something
+    /// nobody holds: a table that was rewritten meanwhile has its rows elsewhere. What several scans do not reach, a trigger or rule
     /// prevents.
     async fn end_scan(&mut self, cutoff: &str, is_clean: bool) -> Result<Option<End>, QueryError> {
         if is_clean && self.unable.is_empty() {
@@ -457,10 +463,21 @@ impl Run<'_> {
         let Some(left) = self.database.transact::<Option<Leftovers>>("", &sql).await? else {
             return Ok(Some(End::Finished { left: None }));
         };
-        let free = left.free.saturating_sub(self.unable.rows);
-        if free > 0 && self.record.rows > self.scan_began_at {
+        let mut free = left.free.saturating_sub(self.unable.rows);
+        // Others may have held them when their turn came.
+        let is_idle = self.record.rows == self.scan_began_at;
+        self.idle_scans = if is_idle { self.idle_scans + 1 } else { 0 };
+        if free > 0 && self.idle_scans < IDLE_SCANS {
+            if is_idle {
+                tokio::time::sleep(self.backoff.next().unwrap_or_default()).await;
+            }
             self.restart();
             return Ok(None);
+        }
+        let mut locked = left.locked;
+        if left.prevented_by.is_none() && !self.unable.is_at_least {
+            // Nothing here can prevent the work without an error: others hold them again and again.
+            locked += std::mem::take(&mut free);
         }
         let verb = if self.work.job.sql.slice.is_some() {
             "deletion"
@@ -472,7 +489,7 @@ impl Run<'_> {
             match &left.prevented_by {
                 _ if self.unable.is_at_least => "not tried, after many failures among the sessions beside them".into(),
                 Some(by) => format!("{by} on user_sessions prevented their {verb}"),
-                None => format!("something prevented their {verb}, and says nothing"),
+                None => String::new(),
             },
         );
         if !self.work.keep_referenced {
@@ -482,7 +499,7 @@ impl Run<'_> {
             );
         }
         Ok(Some(End::Finished {
-            left: (left.locked > 0).then_some(left.locked),
+            left: (locked > 0).then_some(locked),
         }))
     }
 

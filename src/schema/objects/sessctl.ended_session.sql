@@ -5,7 +5,6 @@ select
   s.ctid as row_id,
   s.id,
   s.session_id,
-  s.user_id,
   s.ended_at
 from only public.user_sessions as s
 where s.ended_at is not null and s.status not in ('active', 'idle');

@@ -19,7 +19,7 @@ begin
           from unnest(f.conkey, f.confkey) as pair (child, parent)
           join pg_catalog.pg_attribute as child on child.attrelid = f.conrelid and child.attnum = pair.child
           join pg_catalog.pg_attribute as parent on parent.attrelid = f.confrelid and parent.attnum = pair.parent
-          having bool_and(parent.attname in ('id', 'session_id', 'user_id'))
+          having bool_and(parent.attname in ('id', 'session_id'))
         )
       ) as condition
       from pg_catalog.pg_constraint as f
