@@ -5,6 +5,7 @@ use std::process::Command;
 
 use sessctl::sandbox::Grants;
 
+use crate::common::fake_server::FakeServer;
 use crate::common::proxy::Proxy;
 use crate::common::running::Running;
 use crate::common::{Db, Run, not_run, server, sessctl, sessctl_on};
@@ -56,11 +57,76 @@ fn without_a_connection_string_the_ways_to_give_one_are_said() {
         .says("DATABASE_URL")
         .says("--database-url")
         .says(".env");
-    let (_folder, mut command) = in_folder(Some("DATABASE_URL=postgres://u:pass word@h/d"));
-    let run = Run::of(&mut command)
+}
+
+#[test]
+fn lines_of_other_names_in_an_env_file_are_no_matter() {
+    let db = Db::migrated(Grants::Closed);
+    let url = db.url();
+    for file in [
+        format!("APP_NAME=My App\nMOTD=don't\nDATABASE_URL={url}\n"),
+        format!("\u{feff}# mine\r\nexport DATABASE_URL=\"{url}\"\r\nMOTD='\r\n"),
+        format!("KEY=\"two\nDATABASE_URL=lines\"\nDATABASE_URL={url}"),
+        format!("URL={url}\nDATABASE_URL=${{URL}}\n"),
+    ] {
+        let (_folder, mut command) = in_folder(Some(&file));
+        Run::of(&mut command).ok();
+    }
+}
+
+#[test]
+fn a_line_of_an_env_file_that_can_not_be_read_is_named_and_not_shown() {
+    let (_folder, mut command) = in_folder(Some("MOTD=don't\nDATABASE_URL=postgres://u:pass word@h/d"));
+    let run = Run::of(command.arg("--verbose"))
         .exits(2)
-        .says(".env has a line that can't be read");
+        .says(".env, line 2: the value of DATABASE_URL can't be read");
     assert!(!run.stderr.contains("word@"));
+}
+
+#[test]
+fn only_a_regular_file_of_a_sensible_size_is_read_as_an_env_file() {
+    let (folder, mut command) = in_folder(None);
+    let file = folder.path().join(".env");
+    assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());
+    Run::of(&mut command).exits(2).says(".env is not a regular file");
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    Run::of(&mut command).exits(2).says(".env is not a regular file");
+    std::fs::remove_dir(&file).unwrap();
+    std::fs::write(&file, "A=b\n".repeat(300_000)).unwrap();
+    Run::of(&mut command).exits(2).says(".env is larger than 1 MB");
+}
+
+#[test]
+fn a_dollar_replaced_in_an_env_file_is_the_hint_of_a_failed_login() {
+    let server = FakeServer::refusing("28P01", "password authentication failed");
+    let url = |password: &str| {
+        format!(
+            "DATABASE_URL=postgres://postgres:{password}@127.0.0.1:{}/postgres\n",
+            server.port()
+        )
+    };
+    let (_folder, mut command) = in_folder(Some(&url("hun$ter")));
+    Run::of(&mut command).exits(3).says("hint: in .env, $NAME was replaced");
+    // The hint is true: in single quotes nothing is replaced.
+    let quoted = url("hun$ter").replace("=postgres", "='postgres").replace('\n', "'");
+    let (_folder, mut command) = in_folder(Some(&quoted));
+    Run::of(&mut command).exits(3).says("hint: check the user");
+    // And where what is left is no connection string.
+    let (_folder, mut command) = in_folder(Some("DATABASE_URL=$DB\n"));
+    Run::of(&mut command).exits(2).says("no database named");
+    let (_folder, mut command) = in_folder(Some("DATABASE_URL=x$DB\n"));
+    Run::of(&mut command).exits(2).says("hint: in .env, $NAME was replaced");
+}
+
+#[test]
+fn a_variable_that_is_no_text_is_refused_rather_than_passed_over() {
+    use std::os::unix::ffi::OsStrExt;
+    let (_folder, mut command) = in_folder(Some("DATABASE_URL=postgres://u@127.0.0.1:1/d"));
+    command.env("DATABASE_URL", std::ffi::OsStr::from_bytes(b"postgres://u:\xff@h/d"));
+    Run::of(&mut command)
+        .exits(2)
+        .says("the environment variable DATABASE_URL is not UTF-8 text");
 }
 
 #[test]

@@ -56,6 +56,8 @@ pub struct Target {
     pub(crate) tls: TlsPolicy,
     /// How long an answer of the server may take, where a flag says it.
     pub(crate) timeout: Option<Duration>,
+    /// Whether the string came from a `.env` file in which a `$NAME` was replaced by the value of a variable.
+    pub(crate) is_expanded: bool,
 }
 
 impl Target {
@@ -65,6 +67,10 @@ impl Target {
     /// What is wrong with it.
     pub fn from_string(text: &str) -> Result<Self, Failure> {
         Ok(parse(text, &Environment::default(), &Overrides::default())?)
+    }
+
+    pub(super) fn expanded(self, is_expanded: bool) -> Self {
+        Self { is_expanded, ..self }
     }
 
     /// The host and port. A unix socket's host is the directory it is in.
@@ -171,6 +177,7 @@ pub(crate) fn parse(text: &str, env: &Environment, overrides: &Overrides) -> Res
         config,
         tls,
         timeout: overrides.timeout,
+        is_expanded: false,
     })
 }
 

@@ -9,7 +9,7 @@ use tokio_postgres::error::{DbError, SqlState};
 
 use super::connect::ConnectError;
 use super::tls;
-use crate::config::{SupabaseHost, Target};
+use crate::config::{EXPANDED, SupabaseHost, Target};
 use crate::failure::Failure;
 
 /// Turns an error into what a person reads: `what` could not be done, why, and what to do next.
@@ -40,7 +40,10 @@ pub(super) fn explain_connect(error: &ConnectError, target: &Target) -> Failure 
         return Failure::new(format!("{what}: {sentence}")).because(anyhow::anyhow!("{}", details(error)));
     }
     let failure = match error.as_db_error() {
-        Some(db) => hinted(Failure::new(format!("{what}: {}", server_message(db))), login_hint(db)),
+        Some(db) => hinted(
+            Failure::new(format!("{what}: {}", server_message(db))),
+            login_hint(db, target.is_expanded),
+        ),
         None if error.to_string().contains("password missing") => Failure::new(format!("{what}: {}", reason(error)))
             .hint("the server wants a password: put it into the connection string or into PGPASSWORD"),
         None => unreached(
@@ -149,7 +152,7 @@ struct Hint {
 }
 
 /// What to do about a login that was refused. Poolers give nearly everything the same SQLSTATE, so the text decides.
-fn login_hint(db: &DbError) -> Option<Hint> {
+fn login_hint(db: &DbError, is_expanded: bool) -> Option<Hint> {
     let text = db.message().to_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
     let code = db.code().code();
@@ -182,11 +185,9 @@ fn login_hint(db: &DbError) -> Option<Hint> {
             true,
         )
     } else if code.starts_with("28") || says(&["failed sasl auth", "password authentication failed"]) {
-        (
-            "check the user, then the password; in a URL write : / ? # @ % of the password as %3A %2F %3F %23 %40 %25; \
-             it is not tried again, poolers ban who insists",
-            false,
-        )
+        let otherwise = "check the user, then the password; in a URL write : / ? # @ % of the password as %3A %2F %3F %23 %40 %25; \
+             it is not tried again, poolers ban who insists";
+        (if is_expanded { EXPANDED } else { otherwise }, false)
     } else if code == "3D000" {
         ("check the database's name; on Supabase it is postgres", false)
     } else if code == "57P03" {
