@@ -15,7 +15,7 @@ use tokio_postgres::config::{Host, SslMode as WireMode, SslNegotiation};
 
 use super::error::Error;
 use super::key_value::split_pairs;
-use super::parameters::{Environment, PASSED_ON, Parameters, VARIABLES, fill, settle};
+use super::parameters::{Environment, PASSED_ON, Parameters, VARIABLES, fill, find_invisible, settle};
 use super::tls::{RootCert, SslMode, TlsPolicy, tls_policy};
 use super::url::{split_url, strip_scheme};
 use crate::failure::Failure;
@@ -194,7 +194,13 @@ fn unquote(text: &str) -> Result<&str, Error> {
         "" => Err(Error::Empty),
         // PostgreSQL's protocol ends its strings with a zero byte.
         _ if text.contains('\0') => Err(Error::NotAConnectionString),
-        _ => Ok(text),
+        _ => match find_invisible(text) {
+            Some(character) => Err(Error::Invisible {
+                place: "the connection string",
+                character,
+            }),
+            None => Ok(text),
+        },
     }
 }
 

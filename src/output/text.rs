@@ -8,7 +8,7 @@ pub(super) fn visible(text: &str) -> String {
     for character in text.chars() {
         match character {
             '\n' => clean.push('\n'),
-            c if reorders(c) => {
+            c if is_invisible(c) => {
                 let _ = write!(clean, "\\u{{{:x}}}", u32::from(c));
             }
             c if c.is_control() => {
@@ -25,9 +25,26 @@ pub fn one_line(text: &str) -> String {
     visible(text).replace('\n', "\\x0a")
 }
 
-/// Marks that reorder what follows them: they hide as well as an escape sequence does.
-pub(super) fn reorders(character: char) -> bool {
-    matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+/// Marks that take no room, reorder what follows them or end a line: they hide as well as an escape sequence does.
+pub fn is_invisible(character: char) -> bool {
+    matches!(
+        character,
+        '\u{ad}'
+            | '\u{34f}'
+            | '\u{61c}'
+            | '\u{115f}'..='\u{1160}'
+            | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}'
+            | '\u{ffa0}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e0fff}'
+    )
 }
 
 /// A number as people read it: 1,234,567.
