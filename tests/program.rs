@@ -246,7 +246,118 @@ fn values_from_the_database_never_steer_a_terminal_or_a_spreadsheet() {
     }
     let csv = db.sessctl(&["summary", "--format", "csv"]).ok().stdout;
     assert!(csv.contains("\n'=cmd|"), "{csv}");
-    assert!(csv.contains("\"two\nlines, \"\"quoted\"\"\""), "{csv}");
+    assert!(csv.contains("\"two\\x0alines, \"\"quoted\"\"\""), "{csv}");
+}
+
+/// What a name or a value of others may hold, and what is seen of it.
+const HOSTILE: [(&str, &str); 6] = [
+    ("\x1b[31mred", "\\x1b[31mred"),
+    ("=cmd|'/c calc'!A1", "=cmd|'/c calc'!A1"),
+    ("two\nlines\rof it", "two\\x0alines\\x0dof it"),
+    ("::stop-commands::pause", "::stop-commands::pause"),
+    ("zero\u{200b}width", "zero\\u{200b}width"),
+    ("right\u{202e}left", "right\\u{202e}left"),
+];
+
+#[test]
+fn the_names_of_policies_are_one_line_in_every_format() {
+    let db = Db::migrated(Grants::Closed);
+    let mut client = db.client();
+    for (name, _) in HOSTILE {
+        let quoted = name.replace('"', "\"\"");
+        client
+            .batch_execute(&format!(
+                "create policy \"{quoted}\" on public.user_sessions for select to anon using (true)"
+            ))
+            .unwrap();
+    }
+    for format in ["table", "csv", "github"] {
+        let run = db.sessctl(&["verify", "--format", format]).exits(1);
+        let shown = run.stdout.replace('\n', "");
+        let hidden = |c: char| c.is_control() || "\u{200b}\u{202e}".contains(c);
+        assert!(!shown.contains(hidden), "{format}: {:?}", run.stdout);
+        // One line each; the table has one more below, the header of CSV one above, and a summary nothing.
+        let lines = if format == "github" { 6 } else { 7 };
+        assert_eq!(run.stdout.lines().count(), lines, "{format}: {}", run.stdout);
+        for (_, seen) in HOSTILE {
+            assert!(run.stdout.contains(seen), "{format}: no {seen:?} in {}", run.stdout);
+        }
+        assert!(format == "github" || !run.stdout.contains("\n::"), "{}", run.stdout);
+    }
+    let json = db.sessctl(&["verify", "--format", "json"]).exits(1);
+    let names = json.json()["drift"].to_string();
+    assert!(names.contains("two\\nlines") && !json.stdout.trim_end().contains(char::is_control));
+}
+
+#[test]
+fn no_line_begins_with_what_somebody_wrote_for_a_workflow_s_runner() {
+    let db = Db::migrated(Grants::Closed);
+    db.client()
+        .batch_execute(
+            "alter table public.user_sessions drop constraint user_sessions_platform_check;
+             insert into auth.users (id) values ('00000000-0000-4000-8000-000000000001');
+             insert into public.user_sessions (user_id, session_id, platform)
+               values ('00000000-0000-4000-8000-000000000001', '1', '::stop-commands::x ##[error]y')",
+        )
+        .unwrap();
+    let run = db
+        .sessctl(&["summary"])
+        .ok()
+        .says("\\x3a:stop-commands::x \\x23#[error]y");
+    assert!(
+        !run.stdout.contains("\n::") && !run.stdout.contains("##["),
+        "{}",
+        run.stdout
+    );
+}
+
+#[test]
+fn what_a_trigger_raises_has_no_line_of_its_own() {
+    let db = Db::migrated(Grants::Closed);
+    db.client()
+        .batch_execute(
+            "create function public.refuse() returns trigger language plpgsql as $$
+             begin
+               raise exception E'x\\n::stop-commands::y\\n\\x1b[2J' using hint = E'a\\n::error::b', detail = E'c\\n::d';
+             end $$;
+             create trigger refuse before delete on public.user_sessions for each row execute function public.refuse();
+             insert into auth.users (id) values ('00000000-0000-4000-8000-000000000001');
+             insert into public.user_sessions (user_id, session_id, platform, status, started_at, ended_at)
+               select '00000000-0000-4000-8000-000000000001', 'old', 'web', 'ended', t, t
+               from (select now() - interval '200 days') as t (t)",
+        )
+        .unwrap();
+    let run = db.sessctl(&["cleanup", "--verbose"]).exits(3);
+    assert!(
+        !run.stderr.contains('\x1b') && !run.stderr.contains("\n::"),
+        "{}",
+        run.stderr
+    );
+    run.says("x\\x0a::stop-commands::y\\x0a\\x1b[2J")
+        .says("hint: a\\x0a::error::b");
+}
+
+#[test]
+fn a_refused_argument_is_one_line_and_shows_no_connection_string() {
+    let url = format!("postgres://u:{SECRET}@h/d");
+    for arguments in [
+        &["status", &url][..],
+        &["status", "--sslmode", &url],
+        &[&url],
+        &["status", &format!("--sslmode={url}")],
+        &["status", &format!("--tint={url}")],
+        &["status", &format!("host=h password={SECRET}")],
+        &["verify", "--allow", &url],
+        &["cleanup", "--days", &url],
+    ] {
+        let run = Run::of(sessctl().args(arguments)).exits(2);
+        assert!(!run.stderr.contains("s3cr3t"), "{arguments:?}: {}", run.stderr);
+    }
+    for argument in ["x\n::stop-commands::y", "x\x1b[2J", "::stop-commands::y"] {
+        let run = Run::of(sessctl().args(["--color", "always", argument])).exits(2);
+        let is_clean = !run.stderr.contains("\n::") && !run.stderr.contains("\x1b[2J");
+        assert!(is_clean, "{argument:?}: {}", run.stderr);
+    }
 }
 
 #[test]
