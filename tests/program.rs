@@ -8,7 +8,7 @@ use sessctl::sandbox::Grants;
 use crate::common::fake_server::FakeServer;
 use crate::common::proxy::Proxy;
 use crate::common::running::Running;
-use crate::common::{Db, Run, not_run, server, sessctl, sessctl_on};
+use crate::common::{Db, ORIGINAL_SCRIPT, Run, clean, not_run, server, sessctl, sessctl_on};
 
 const SECRET: &str = "s3cr3t-Wörd";
 
@@ -290,6 +290,43 @@ fn the_names_of_policies_are_one_line_in_every_format() {
 }
 
 #[test]
+fn the_summary_of_the_action_is_one_block_whatever_the_names() {
+    let db = Db::migrated(Grants::Closed);
+    db.client()
+        .batch_execute(
+            "create policy \"x\n```\n# owned\" on public.user_sessions for select to anon using (true);
+             create policy \"``` <img src=x>\" on public.user_sessions for select to anon using (true)",
+        )
+        .unwrap();
+    let action = include_str!("../.github/actions/verify/action.yml");
+    let script = action.rsplit("run: |").next().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let bin = folder.path().join("sessctl/bin");
+    std::fs::create_dir_all(&bin).unwrap();
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_sessctl"), bin.join("sessctl")).unwrap();
+    let summary = folder.path().join("summary");
+    let mut command = clean("bash");
+    command.args(["-eo", "pipefail", "-c", script]);
+    command.env("RUNNER_TEMP", folder.path()).env("ARGUMENTS", "");
+    command
+        .env("GITHUB_STEP_SUMMARY", &summary)
+        .env("DATABASE_URL", db.url());
+    let run = Run::of(&mut command).exits(1);
+    assert_eq!(run.stdout.lines().filter(|line| line.starts_with("::error")).count(), 2);
+    let summary = std::fs::read_to_string(summary).unwrap();
+    let lines: Vec<&str> = summary.lines().collect();
+    let (first, last) = (lines[0], lines[lines.len() - 1]);
+    assert_eq!((first, last), ("```", "```"), "{summary}");
+    let inside = &lines[1..lines.len() - 1];
+    // A fence closes where at most three spaces stand in front of it.
+    assert!(
+        !inside.iter().any(|line| line.trim_start().starts_with("```")),
+        "{summary}"
+    );
+    assert!(summary.contains("\\x0a# owned"), "{summary}");
+}
+
+#[test]
 fn no_line_begins_with_what_somebody_wrote_for_a_workflow_s_runner() {
     let db = Db::migrated(Grants::Closed);
     db.client()
@@ -335,6 +372,79 @@ fn what_a_trigger_raises_has_no_line_of_its_own() {
     );
     run.says("x\\x0a::stop-commands::y\\x0a\\x1b[2J")
         .says("hint: a\\x0a::error::b");
+}
+
+#[test]
+fn no_error_shows_what_a_row_holds() {
+    const ADDRESS: &str = "203.0.113.77";
+    let old = format!(
+        "insert into auth.users (id) values ('00000000-0000-4000-8000-000000000001');
+         insert into public.user_sessions (user_id, session_id, platform, status, started_at, ended_at, ip_address)
+           select '00000000-0000-4000-8000-000000000001', '{ADDRESS}', 'web', 'ended', t, t, '{ADDRESS}'
+           from (select now() - interval '200 days') as t (t);"
+    );
+    let trigger = |body: &str| {
+        format!(
+            "create table public.kept (id uuid primary key, session_id text not null, ip inet unique check (ip is null));
+             create function public.keep() returns trigger language plpgsql as $f$ begin {body}; return old; end $f$;
+             create trigger keep before delete on public.user_sessions for each row execute function public.keep()"
+        )
+    };
+    for (sql, seen) in [
+        // Failing row contains (…).
+        (
+            trigger("insert into public.kept values (old.id, old.session_id, old.ip_address)"),
+            "constraint kept_ip_check",
+        ),
+        // Key (…)=(…) already exists.
+        (
+            trigger("insert into public.kept values (old.id, old.session_id), (old.id, old.session_id)"),
+            "constraint kept_pkey",
+        ),
+        // Whatever a trigger says of a row, under a code whose detail is shown otherwise.
+        (
+            trigger("raise exception 'no' using errcode = '2BP01', detail = old.session_id"),
+            "SQLSTATE 2BP01",
+        ),
+        // The context of a dynamic statement is its text.
+        (
+            trigger(
+                "execute format('insert into public.kept values (%L, %L, %L)', old.id, old.session_id, old.ip_address)",
+            ),
+            "table kept",
+        ),
+    ] {
+        let db = Db::migrated(Grants::Closed);
+        db.client().batch_execute(&(old.clone() + &sql)).unwrap();
+        let run = db.sessctl(&["cleanup", "--verbose"]).exits(3);
+        assert!(!format!("{run:?}").contains(ADDRESS), "{}", run.stderr);
+        assert!(!run.stderr.contains("Failing row"), "{}", run.stderr);
+        run.says(seen);
+    }
+    let db = Db::fresh(Grants::Closed);
+    db.client().batch_execute(ORIGINAL_SCRIPT).unwrap();
+    db.client()
+        .batch_execute(&format!(
+            "{old} alter table public.user_sessions drop constraint user_sessions_platform_check;
+             update public.user_sessions set platform = '{ADDRESS}'"
+        ))
+        .unwrap();
+    let run = db.sessctl(&["migrate", "--verbose"]).exits(3);
+    assert!(!format!("{run:?}").contains(ADDRESS), "{}", run.stderr);
+    run.says("constraint \"user_sessions_platform_check\"");
+}
+
+#[test]
+fn the_statement_of_who_holds_a_lock_is_shown_without_its_values() {
+    let db = Db::migrated(Grants::Closed);
+    crate::migrate::fill(&db, 1);
+    let mut holder = db.client();
+    holder
+        .batch_execute("begin; lock table public.user_sessions; select 1 where 'private' = 'values'")
+        .unwrap();
+    let run = db.sessctl(&["cleanup", "--max-retries", "0"]).exits(3);
+    assert!(!run.stderr.contains("private"), "{}", run.stderr);
+    run.says("lock table public.user_sessions");
 }
 
 #[test]

@@ -72,15 +72,37 @@ fn hinted(failure: Failure, hint: Option<Hint>) -> Failure {
     }
 }
 
-/// The server's message with its detail, in one line.
+/// The server's message, with its detail where that one lists objects.
 pub fn server_message(db: &DbError) -> String {
-    match db.detail() {
+    match db.detail().filter(|_| is_about_objects(db)) {
         Some(detail) => format!("{} ({})", db.message(), detail.replace('\n', "; ")),
         None => db.message().to_owned(),
     }
 }
 
-fn reason(error: &Error) -> String {
+/// Whether an error's detail names objects, transactions or sessions alone. Any other may show a row ("Failing row
+/// contains (…)", "Key (ip)=(…)"), and so may whatever a function raises; neither is printed, not even with --verbose.
+fn is_about_objects(db: &DbError) -> bool {
+    let codes = [
+        SqlState::DEPENDENT_OBJECTS_STILL_EXIST,
+        SqlState::FEATURE_NOT_SUPPORTED,
+        SqlState::OBJECT_IN_USE,
+        SqlState::T_R_DEADLOCK_DETECTED,
+    ];
+    // A DO block in a migration of ours has a context too: it is no function with arguments.
+    let is_ours = |line: &str| line.starts_with("SQL statement ") || !line.contains('(');
+    codes.contains(db.code()) && db.where_().unwrap_or_default().lines().all(is_ours)
+}
+
+/// The lines of an error's context that say in which functions it was raised. The others may show values: the text of a
+/// statement, the parameters of a portal.
+pub fn functions(db: &DbError) -> Vec<&str> {
+    let context = db.where_().unwrap_or_default();
+    let is_function = |line: &&str| line.contains(" function ") && !line.contains('"');
+    context.lines().filter(is_function).collect()
+}
+
+pub(super) fn reason(error: &Error) -> String {
     match error.as_db_error() {
         Some(db) => server_message(db),
         None => chain(error),
@@ -103,7 +125,21 @@ fn chain(error: &Error) -> String {
 
 fn details(error: &Error) -> String {
     match error.as_db_error() {
-        Some(db) => format!("{}, SQLSTATE {}", db.severity(), db.code().code()),
+        Some(db) => {
+            let mut text = format!("{}, SQLSTATE {}", db.severity(), db.code().code());
+            let objects = [
+                ("schema", db.schema()),
+                ("table", db.table()),
+                ("column", db.column()),
+                ("constraint", db.constraint()),
+            ];
+            for (kind, name) in objects {
+                if let Some(name) = name {
+                    text = format!("{text}, {kind} {name}");
+                }
+            }
+            text
+        }
         None => format!("{}, no SQLSTATE", chain(error)),
     }
 }

@@ -23,7 +23,7 @@ use tokio_postgres::{CancelToken, Client, Error, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 pub use error::QueryError;
-pub use hint::server_message;
+pub use hint::{functions, server_message};
 pub(crate) use statement::{Value, bind};
 
 use crate::config::Target;

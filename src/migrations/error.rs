@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use refinery::Migration;
 use tokio_postgres::error::{DbError, ErrorPosition, SqlState};
 
-use crate::database::{Database, QueryError, server_message};
+use crate::database::{Database, QueryError, functions, server_message};
 use crate::failure::Failure;
 
 /// Our error under refinery's, which by itself only says that there was one.
@@ -41,8 +41,8 @@ pub async fn explain(database: &Database, migration: &Migration, error: &refiner
         .as_ref()
         .map_or(String::new(), |p| format!(":{}:{}", p.line, p.column));
     // What runs inside a block has no place in the file: the server says where it was in the block.
-    let within = match db.where_() {
-        Some(context) if place.is_none() => vec![format!("in {}", context.replace('\n', ", in "))],
+    let within = match functions(db).as_slice() {
+        lines @ [_, ..] if place.is_none() => vec![format!("in {}", lines.join(", in "))],
         _ => Vec::new(),
     };
     let excerpt = place.map_or(within, |p| p.excerpt);
