@@ -7,6 +7,7 @@ use sessctl::sandbox::Grants;
 
 use crate::common::fake_server::FakeServer;
 use crate::common::proxy::Proxy;
+use crate::common::pty::on_terminal;
 use crate::common::running::Running;
 use crate::common::{Db, ORIGINAL_SCRIPT, Run, clean, not_run, server, sessctl, sessctl_on};
 
@@ -481,6 +482,60 @@ fn colour_comes_only_when_wanted() {
             .contains("\x1b[32mapplied\x1b[0m")
     );
     assert!(!db.sessctl(&["status", "--color", "never"]).ok().stdout.contains('\x1b'));
+}
+
+#[test]
+fn on_a_terminal_there_is_colour_and_on_a_dumb_one_none() {
+    let db = Db::migrated(Grants::Closed);
+    crate::migrate::fill(&db, 3);
+    for (arguments, term, is_styled) in [
+        (&["status"][..], "xterm", true),
+        (&["status"], "dumb", false),
+        (&["status"], "", false),
+        (&["status", "--color", "never"], "xterm", false),
+        (&["status", "--color", "always"], "dumb", true),
+        (&["cleanup", "--days", "1"], "xterm", true),
+        // A bar would need a cursor that moves.
+        (&["cleanup", "--days", "1"], "dumb", false),
+        (&["summary"], "dumb", false),
+        (&["--nonsense"], "dumb", false),
+        (&["--help"], "dumb", false),
+    ] {
+        for columns in [80, 40, 1] {
+            let (shown, code) = on_terminal(columns, db.command(arguments).env("TERM", term));
+            assert_eq!(code, if arguments == ["--nonsense"] { 2 } else { 0 }, "{shown}");
+            assert_eq!(
+                shown.contains('\x1b'),
+                is_styled,
+                "{arguments:?} {term} {columns}: {shown:?}"
+            );
+            assert!(is_styled || !shown.contains('\r'), "{shown:?}");
+        }
+    }
+    let (shown, _) = on_terminal(80, db.command(&["status"]).env("TERM", "xterm").env("NO_COLOR", "1"));
+    assert!(!shown.contains('\x1b'), "{shown:?}");
+}
+
+#[test]
+fn a_closed_or_full_standard_output_is_no_panic() {
+    let db = Db::migrated(Grants::Closed);
+    for (script, code) in [
+        ("exec \"$0\" status >&-", 0),
+        ("exec \"$0\" --help >&-", 0),
+        ("exec \"$0\" status 2>&- >&-", 0),
+        ("exec \"$0\" status >/dev/full", 3),
+        ("exec \"$0\" --help >/dev/full", 3),
+        ("{ \"$0\" man; echo $? >&2; } | true", 0),
+        ("{ \"$0\" --help; echo $? >&2; } | true", 0),
+    ] {
+        let mut command = clean("sh");
+        command.args(["-c", script, env!("CARGO_BIN_EXE_sessctl")]);
+        let run = Run::of(command.env("DATABASE_URL", db.url())).exits(code);
+        assert!(
+            !run.stdout.contains('\x1b') && !run.stderr.contains('3'),
+            "{script}: {run:?}"
+        );
+    }
 }
 
 #[test]

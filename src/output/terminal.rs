@@ -35,11 +35,12 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// Looks at the two streams and NO_COLOR once.
+    /// Looks at the two streams, TERM and NO_COLOR once.
     pub fn new(format: Format, color: Color, quiet: bool, verbose: bool) -> Self {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let is_dumb = std::env::var_os("TERM").is_none_or(|name| name.is_empty() || name == "dumb");
         let styled = |is_terminal: bool| match color {
-            Color::Auto => is_terminal && !no_color,
+            Color::Auto => is_terminal && !is_dumb && !no_color,
             Color::Always => true,
             Color::Never => false,
         };
@@ -50,7 +51,7 @@ impl Terminal {
             verbose,
             out_styled: styled(io::stdout().is_terminal()),
             err_styled: styled(err_terminal),
-            err_live: err_terminal && !quiet && styled(err_terminal),
+            err_live: err_terminal && !is_dumb && !quiet && styled(err_terminal),
         }
     }
 
