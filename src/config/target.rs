@@ -11,7 +11,7 @@ use std::fmt;
 use std::time::Duration;
 
 use tokio_postgres::Config;
-use tokio_postgres::config::{Host, SslMode as WireMode, SslNegotiation};
+use tokio_postgres::config::{Host, SslMode as WireMode, SslNegotiation, TargetSessionAttrs};
 
 use super::error::Error;
 use super::key_value::split_pairs;
@@ -143,6 +143,12 @@ pub(crate) fn parse(text: &str, env: &Environment, overrides: &Overrides) -> Res
     let mut config = build(&parameters).map_err(invalid)?;
     let on_socket = config.get_hosts().iter().any(is_socket);
     // It would be reached in plaintext: a socket has no TLS.
+    if on_socket && config.get_target_session_attrs() != TargetSessionAttrs::Any {
+        return Err(Error::Unsupported(
+            "target_session_attrs",
+            "a unix socket leads to one server: leave it out",
+        ));
+    }
     if on_socket && !config.get_hostaddrs().is_empty() {
         return Err(Error::SocketWithAddress);
     }

@@ -6,18 +6,20 @@
 use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::io;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio_postgres::Config;
-use tokio_postgres::config::{SslMode as WireMode, SslNegotiation};
+use tokio::net::UnixStream;
+use tokio_postgres::config::{Host, SslMode as WireMode, SslNegotiation};
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
+use tokio_postgres::{CancelToken, Client, Config, Error};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// Maximum bytes of one answer, from one ReadyForQuery to the next. The longest that is asked for, a list of candidates, has
-/// under a million; a parsed answer takes up to ten times its bytes.
-const MAX_ANSWER: usize = 3 * 1024 * 1024;
+/// under a million; parsed and shown an answer takes up to thirty times its bytes.
+const MAX_ANSWER: usize = 1_500_000;
 
 /// What a message costs beside its bytes: the driver keeps each row apart.
 const MESSAGE_COST: usize = 256;
@@ -29,12 +31,22 @@ const CHUNK: usize = 16 * 1024;
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
 /// Why nothing more is read.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
 enum Refusal {
-    #[error("the server sent more than the {} MB that an answer may have", MAX_ANSWER / 1024 / 1024)]
+    #[error("the server sent more than the 1.5 MB that sessctl takes as one answer")]
     TooMuch,
     #[error("the server sent what is no message of PostgreSQL's")]
     NoMessage,
+}
+
+impl Refusal {
+    /// The error message of the protocol that the driver gets in place of what follows: so it knows why the connection
+    /// ends. The SQLSTATE is program_limit_exceeded.
+    fn message(&self) -> Vec<u8> {
+        let body = format!("SFATAL\0VFATAL\0C54000\0M{self}\0\0");
+        let length = u32::try_from(body.len() + 4).unwrap_or_default();
+        [b"E", &length.to_be_bytes()[..], body.as_bytes()].concat()
+    }
 }
 
 /// Connects with TLS or without it, as far as the mode goes, and bounds what the server sends.
@@ -43,20 +55,65 @@ pub(super) struct Connector {
     tls: MakeRustlsConnect,
     mode: WireMode,
     is_direct: bool,
+    /// The unix socket, where the host is one: the driver's own way to it has no place for a connector.
+    socket: Option<PathBuf>,
 }
+
+/// A connection that somebody must drive.
+pub(super) type Connected = (Client, Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>);
 
 impl Connector {
     /// Takes the decision on TLS over from a configuration, which henceforth leaves it to this connector.
     pub(super) fn take_over(config: &mut Config, tls: MakeRustlsConnect) -> Self {
+        let port = config.get_ports().first().unwrap_or(&5432);
+        let socket = match config.get_hosts().first() {
+            Some(Host::Unix(folder)) => Some(folder.join(format!(".s.PGSQL.{port}"))),
+            _ => None,
+        };
         let connector = Self {
             tls,
             mode: config.get_ssl_mode(),
             is_direct: config.get_ssl_negotiation() == SslNegotiation::Direct,
+            socket,
         };
         config
             .ssl_mode(WireMode::Require)
             .ssl_negotiation(SslNegotiation::Direct);
         connector
+    }
+
+    /// Connects as the configuration says.
+    pub(super) async fn connect(&self, config: &Config) -> Result<Connected, Error> {
+        match self.open_socket().await {
+            Some(stream) => {
+                let (client, connection) = config.connect_raw(stream, self.handshake("")).await?;
+                Ok((client, Box::pin(connection)))
+            }
+            // Also where the socket can't be opened: the driver says why.
+            None => {
+                let (client, connection) = config.connect(self.clone()).await?;
+                Ok((client, Box::pin(connection)))
+            }
+        }
+    }
+
+    /// Asks the server to cancel the statement that is running on a connection.
+    pub(super) async fn cancel(&self, token: &CancelToken) -> Result<(), Error> {
+        match self.open_socket().await {
+            Some(stream) => token.cancel_query_raw(stream, self.handshake("")).await,
+            None => token.cancel_query(self.clone()).await,
+        }
+    }
+
+    async fn open_socket(&self) -> Option<UnixStream> {
+        UnixStream::connect(self.socket.as_ref()?).await.ok()
+    }
+
+    fn handshake(&self, host: &str) -> Handshake {
+        Handshake {
+            connector: self.clone(),
+            host: host.to_owned(),
+        }
     }
 }
 
@@ -66,10 +123,7 @@ impl<S: Stream> MakeTlsConnect<S> for Connector {
     type Error = Infallible;
 
     fn make_tls_connect(&mut self, host: &str) -> Result<Handshake, Infallible> {
-        Ok(Handshake {
-            connector: self.clone(),
-            host: host.to_owned(),
-        })
+        Ok(self.handshake(host))
     }
 }
 
@@ -96,7 +150,9 @@ impl<S: Stream> TlsConnect<S> for Handshake {
 
 impl Handshake {
     async fn shake_hands<S: Stream>(mut self, mut stream: S) -> Result<Bounded<S>, Box<dyn StdError + Send + Sync>> {
-        let Connector { tls, mode, is_direct } = &mut self.connector;
+        let Connector {
+            tls, mode, is_direct, ..
+        } = &mut self.connector;
         if *mode == WireMode::Disable {
             return Ok(Bounded::new(Wire::Plain(stream)));
         }
@@ -110,17 +166,17 @@ impl Handshake {
                 };
             }
         }
-        let over_tls = tls.make_tls_connect(&self.host)?.connect(stream).await?;
-        Ok(Bounded::new(Wire::Tls(Box::new(over_tls))))
+        let handshake = MakeTlsConnect::<S>::make_tls_connect(tls, &self.host)?;
+        Ok(Bounded::new(Wire::Tls(Box::pin(handshake.connect(stream).await?))))
     }
 }
 
 enum Wire<S> {
     Plain(S),
-    Tls(Box<dyn TlsStream + Send>),
+    Tls(Pin<Box<dyn TlsStream + Send>>),
 }
 
-/// A stream that ends with an error where the server sends too much, and leaves out what nobody here reads: notices,
+/// A stream that ends with an error message where the server sends too much, and leaves out what nobody here reads: notices,
 /// notifications and the values of settings. The driver would keep those until the login is done, or for good.
 pub(super) struct Bounded<S> {
     wire: Wire<S>,
@@ -129,6 +185,7 @@ pub(super) struct Bounded<S> {
     sifted: Vec<u8>,
     given: usize,
     sieve: Sieve,
+    is_refused: bool,
 }
 
 impl<S> Bounded<S> {
@@ -139,6 +196,7 @@ impl<S> Bounded<S> {
             sifted: Vec::new(),
             given: 0,
             sieve: Sieve::default(),
+            is_refused: false,
         }
     }
 }
@@ -208,19 +266,23 @@ impl<S: Stream> AsyncRead for Bounded<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         while this.given == this.sifted.len() {
+            if this.is_refused {
+                return Poll::Ready(Ok(()));
+            }
             this.given = 0;
             this.sifted.clear();
             let mut chunk = ReadBuf::new(&mut this.chunk);
             ready!(match &mut this.wire {
                 Wire::Plain(stream) => Pin::new(stream).poll_read(cx, &mut chunk),
-                Wire::Tls(stream) => Pin::new(stream).poll_read(cx, &mut chunk),
+                Wire::Tls(stream) => stream.as_mut().poll_read(cx, &mut chunk),
             })?;
             if chunk.filled().is_empty() {
                 return Poll::Ready(Ok(()));
             }
-            this.sieve
-                .sift(chunk.filled(), &mut this.sifted)
-                .map_err(io::Error::other)?;
+            if let Err(refusal) = this.sieve.sift(chunk.filled(), &mut this.sifted) {
+                this.is_refused = true;
+                this.sifted.extend(refusal.message());
+            }
         }
         let rest = &this.sifted[this.given..];
         let given = rest.len().min(buf.remaining());
@@ -234,21 +296,21 @@ impl<S: Stream> AsyncWrite for Bounded<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match &mut self.wire {
             Wire::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Wire::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Wire::Tls(stream) => stream.as_mut().poll_write(cx, bytes),
         }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.wire {
             Wire::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Wire::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Wire::Tls(stream) => stream.as_mut().poll_flush(cx),
         }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.wire {
             Wire::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Wire::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Wire::Tls(stream) => stream.as_mut().poll_shutdown(cx),
         }
     }
 }

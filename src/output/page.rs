@@ -4,7 +4,11 @@ use std::io::{self, Write};
 
 use comfy_table::{Table, presets};
 
-use super::text::{Text, no_command};
+use super::text::{Text, count, no_command};
+
+/// Maximum number of rows of a table, and of characters of a cell. What is left out is in the other formats.
+const MAX_ROWS: usize = 1000;
+const MAX_CELL: usize = 120;
 
 /// Where a table is written, and how it may look.
 pub struct Page<'a> {
@@ -39,7 +43,7 @@ impl<'a> Page<'a> {
         text.lines().try_for_each(|line| self.line(line))
     }
 
-    /// Writes a table.
+    /// Writes a table; of long cells the start, and of many rows the first.
     ///
     /// # Errors
     /// The writer's.
@@ -47,14 +51,19 @@ impl<'a> Page<'a> {
         let mut table = Table::new();
         table.load_style(presets::NOTHING);
         table.set_header(header.iter().map(|title| self.paint(Style::Dim, title).to_string()));
-        table.add_rows(rows.iter().map(|row| row.iter().map(Text::to_string)));
+        // Every line is as wide as the widest cell.
+        let shown = rows.iter().take(MAX_ROWS);
+        table.add_rows(shown.map(|row| row.iter().map(|cell| cell.shortened(MAX_CELL).to_string())));
         for column in table.column_iter_mut() {
             column.set_padding((0, 2));
         }
         for line in table.lines() {
             self.line(Text::styled(line.trim_end().to_owned()))?;
         }
-        Ok(())
+        match rows.len().saturating_sub(MAX_ROWS) {
+            0 => Ok(()),
+            more => self.line(format!("… and {} more", count(more as u64))),
+        }
     }
 
     /// `text` in a style, where colour is wanted.

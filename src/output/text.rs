@@ -1,5 +1,6 @@
 //! Texts that are safe to print, and numbers as people read them.
 
+use std::cmp::Ordering;
 use std::fmt::{self, Write as _};
 use std::ops::Add;
 
@@ -11,6 +12,26 @@ impl Text {
     /// What was made inert before, with the escape sequences of our own styles.
     pub(super) fn styled(text: String) -> Self {
         Self(text)
+    }
+
+    /// The start of a long text, in its style.
+    pub(super) fn shortened(&self, max: usize) -> Self {
+        let (mut shown, mut is_code, mut short) = (0, false, String::new());
+        for character in self.0.chars() {
+            is_code |= character == '\x1b';
+            if is_code {
+                is_code = character != 'm';
+                short.push(character);
+                continue;
+            }
+            shown += 1;
+            match shown.cmp(&max) {
+                Ordering::Less => short.push(character),
+                Ordering::Equal => short.push('…'),
+                Ordering::Greater => {}
+            }
+        }
+        if shown > max { Self(short) } else { self.clone() }
     }
 }
 
@@ -132,6 +153,19 @@ mod tests {
             ("Grüße, 日本, é, 🙂", "Grüße, 日本, é, 🙂"),
         ] {
             assert_eq!(Text::from(text).to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn a_long_text_is_shortened_within_its_style() {
+        let styled = |text: &str| Text::styled(format!("\x1b[1m{text}\x1b[0m"));
+        for (text, expected) in [
+            (Text::from("abcd"), Text::from("abcd")),
+            (Text::from("abcde"), Text::from("abc…")),
+            (styled("abcd"), styled("abcd")),
+            (styled("ééééé"), styled("ééé…")),
+        ] {
+            assert_eq!(text.shortened(4), expected);
         }
     }
 
