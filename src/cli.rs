@@ -1,6 +1,7 @@
 //! The command line: what every command takes, and the list of commands.
 
 use std::cell::OnceCell;
+use std::io::{self, Write};
 
 use anyhow::{Context as _, Result};
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -10,7 +11,7 @@ use crate::commands::{
 };
 use crate::config;
 use crate::failure::Failure;
-use crate::output::{Color, Format, Report, Terminal, unsupported};
+use crate::output::{Color, Format, Report, Terminal, inert, unsupported};
 use crate::signals::StopSignal;
 
 /// Keeps the user_sessions table of a Supabase project.
@@ -139,4 +140,31 @@ impl Cli {
         runtime.shutdown_background();
         result
     }
+}
+
+/// Writes what clap answers: help and version, or why it refuses the arguments. A refusal shows the argument, so one that
+/// may hold a password is left out of it.
+///
+/// # Errors
+/// The writer's.
+pub fn print(answer: &clap::Error) -> io::Result<()> {
+    let mut text = answer.render().to_string();
+    let mut is_safe = true;
+    for argument in std::env::args_os().skip(1) {
+        let argument = argument.to_string_lossy();
+        let value = argument.split_once('=').map(|(_, value)| value);
+        for shown in [Some(argument.as_ref()), value].into_iter().flatten() {
+            let may_be_secret = ["://", "@", "password"].iter().any(|mark| shown.contains(mark));
+            let safe = if may_be_secret { "…".into() } else { inert(shown) };
+            if safe != shown {
+                is_safe = false;
+                text = text.replace(shown, &safe);
+            }
+        }
+    }
+    if is_safe || !answer.use_stderr() {
+        return answer.print();
+    }
+    let lines: Vec<String> = text.lines().map(inert).collect();
+    writeln!(io::stderr(), "{}", lines.join("\n"))
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::Context;
 use crate::doctor::{self, Level, Line};
 use crate::failure::exit;
-use crate::output::{Page, Report, Rows, Style, one_line};
+use crate::output::{Page, Report, Rows, Style};
 
 /// Check connection, rights, sessions and surroundings: one line each, with a hint
 ///
@@ -52,13 +52,13 @@ fn words(level: Level) -> (&'static str, Style) {
 
 impl Report for Diagnosis {
     fn table(&self, out: &mut Page<'_>) -> io::Result<()> {
-        out.raw(&out.paint(Style::Bold, &self.target))?;
+        out.line(out.paint(Style::Bold, &self.target))?;
         for Line { check, finding } in &self.checks {
             let (word, style) = words(finding.level);
             let label = out.paint(style, &format!("{word:7}"));
-            out.raw(&format!("{label}  {check:17}  {}", one_line(&finding.message)))?;
+            out.line(label + format!("  {check:17}  {}", finding.message))?;
             if let Some(hint) = &finding.hint {
-                out.raw(&out.paint(Style::Dim, &format!("{:28}→ {hint}", "")))?;
+                out.line(out.paint(Style::Dim, &format!("{:28}→ {hint}", "")))?;
             }
         }
         Ok(())

@@ -65,7 +65,7 @@ impl Report for Outcome {
         } else {
             Style::Warning
         };
-        out.raw(&out.paint(style, &self.sentence()))
+        out.line(out.paint(style, &self.sentence()))
     }
 
     fn code(&self) -> u8 {

@@ -12,7 +12,7 @@ use crate::config::{duration, timeout};
 use crate::database::Database;
 use crate::failure::Failure;
 use crate::migrations::{LockLimits, Plan};
-use crate::output::{Report, one_line};
+use crate::output::Report;
 use report::{DryRun, Outcome};
 
 /// Bring the database to this version's schema, fresh or made by hand
@@ -64,7 +64,7 @@ impl Args {
         for policy in &plan.leaves {
             context.terminal.warn(&format!(
                 "{} is not sessctl's and stays; sessctl verify shows what it lets pass",
-                one_line(&policy.to_string())
+                policy
             ));
         }
         let limits = LockLimits {

@@ -131,6 +131,6 @@ struct Url {
 
 impl Report for Url {
     fn table(&self, out: &mut Page<'_>) -> io::Result<()> {
-        out.line(&self.database_url)
+        out.line(self.database_url.as_str())
     }
 }

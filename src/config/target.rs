@@ -11,11 +11,11 @@ use std::fmt;
 use std::time::Duration;
 
 use tokio_postgres::Config;
-use tokio_postgres::config::{Host, SslMode as WireMode, SslNegotiation};
+use tokio_postgres::config::{Host, SslMode as WireMode, SslNegotiation, TargetSessionAttrs};
 
 use super::error::Error;
 use super::key_value::split_pairs;
-use super::parameters::{Environment, PASSED_ON, Parameters, VARIABLES, fill, settle};
+use super::parameters::{Environment, PASSED_ON, Parameters, VARIABLES, fill, find_invisible, settle};
 use super::tls::{RootCert, SslMode, TlsPolicy, tls_policy};
 use super::url::{split_url, strip_scheme};
 use crate::failure::Failure;
@@ -56,6 +56,8 @@ pub struct Target {
     pub(crate) tls: TlsPolicy,
     /// How long an answer of the server may take, where a flag says it.
     pub(crate) timeout: Option<Duration>,
+    /// Whether the string came from a `.env` file in which a `$NAME` was replaced by the value of a variable.
+    pub(crate) is_expanded: bool,
 }
 
 impl Target {
@@ -65,6 +67,10 @@ impl Target {
     /// What is wrong with it.
     pub fn from_string(text: &str) -> Result<Self, Failure> {
         Ok(parse(text, &Environment::default(), &Overrides::default())?)
+    }
+
+    pub(super) fn expanded(self, is_expanded: bool) -> Self {
+        Self { is_expanded, ..self }
     }
 
     /// The host and port. A unix socket's host is the directory it is in.
@@ -137,6 +143,12 @@ pub(crate) fn parse(text: &str, env: &Environment, overrides: &Overrides) -> Res
     let mut config = build(&parameters).map_err(invalid)?;
     let on_socket = config.get_hosts().iter().any(is_socket);
     // It would be reached in plaintext: a socket has no TLS.
+    if on_socket && config.get_target_session_attrs() != TargetSessionAttrs::Any {
+        return Err(Error::Unsupported(
+            "target_session_attrs",
+            "a unix socket leads to one server: leave it out",
+        ));
+    }
     if on_socket && !config.get_hostaddrs().is_empty() {
         return Err(Error::SocketWithAddress);
     }
@@ -171,6 +183,7 @@ pub(crate) fn parse(text: &str, env: &Environment, overrides: &Overrides) -> Res
         config,
         tls,
         timeout: overrides.timeout,
+        is_expanded: false,
     })
 }
 
@@ -187,7 +200,13 @@ fn unquote(text: &str) -> Result<&str, Error> {
         "" => Err(Error::Empty),
         // PostgreSQL's protocol ends its strings with a zero byte.
         _ if text.contains('\0') => Err(Error::NotAConnectionString),
-        _ => Ok(text),
+        _ => match find_invisible(text) {
+            Some(character) => Err(Error::Invisible {
+                place: "the connection string",
+                character,
+            }),
+            None => Ok(text),
+        },
     }
 }
 

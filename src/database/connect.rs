@@ -7,15 +7,9 @@ use std::time::Duration;
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 use tokio_postgres::config::Host;
-use tokio_postgres::tls::MakeTlsConnect;
-use tokio_postgres::{Client, Config, Connection, Error, Socket};
-use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio_postgres::{Config, Error};
 
-/// A connection that somebody must drive.
-type Connected = (
-    Client,
-    Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>,
-);
+use super::bounded::{Connected, Connector};
 
 /// Why no connection came about.
 #[derive(Debug)]
@@ -30,7 +24,7 @@ pub(super) enum ConnectError {
 
 /// Tries the addresses one after the other. One that refuses the login is the last: it would refuse the next one too, and
 /// poolers count.
-pub(super) async fn connect(config: &Config, tls: &MakeRustlsConnect) -> Result<Connected, ConnectError> {
+pub(super) async fn connect(config: &Config, connector: &Connector) -> Result<Connected, ConnectError> {
     let limit = config.get_connect_timeout().copied();
     let mut config = config.clone();
     if let Some(limit) = limit {
@@ -44,7 +38,7 @@ pub(super) async fn connect(config: &Config, tls: &MakeRustlsConnect) -> Result<
         if let Some(address) = address {
             config.hostaddr(address);
         }
-        let error = match within(limit, config.connect(tls.clone())).await {
+        let error = match within(limit, connector.connect(&config)).await {
             Ok(Ok(connected)) => return Ok(connected),
             Ok(Err(error)) => ConnectError::Driver(error),
             Err(error) => error,

@@ -13,8 +13,8 @@ use crate::failure::Failure;
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
     /// The server's word, or the connection's end.
-    #[error("{0}")]
-    Server(#[from] Error),
+    #[error("{}", hint::reason(.0))]
+    Server(Error),
     /// The connection was given up, after this long.
     #[error("no answer from the server within {}", format_duration(*.0))]
     Silence(Duration),
@@ -24,6 +24,13 @@ pub enum QueryError {
     /// The value has another shape than this program knows.
     #[error("the server's answer has an unknown shape")]
     Shape(#[from] serde_json::Error),
+}
+
+// By hand, so that the driver's error is not its source: its text has the detail, which may show a row.
+impl From<Error> for QueryError {
+    fn from(error: Error) -> Self {
+        Self::Server(error)
+    }
 }
 
 impl QueryError {

@@ -3,6 +3,7 @@
 //! Everything goes through the simple protocol or unnamed statements, and no state outlives a transaction: a
 //! transaction pooler may hand each transaction to another server connection.
 
+mod bounded;
 mod connect;
 mod error;
 mod hint;
@@ -20,11 +21,12 @@ use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{CancelToken, Client, Error, SimpleQueryMessage};
-use tokio_postgres_rustls::MakeRustlsConnect;
 
 pub use error::QueryError;
-pub use hint::server_message;
+pub use hint::{functions, server_message};
 pub(crate) use statement::{Value, bind};
+
+use bounded::Connector;
 
 use crate::config::Target;
 use crate::failure::Failure;
@@ -49,7 +51,7 @@ pub struct Database {
     is_given_up: AtomicBool,
     target: Target,
     command: String,
-    tls: MakeRustlsConnect,
+    connector: Connector,
     /// How long an answer may take.
     limit: Duration,
     /// The same, for the server.
@@ -59,13 +61,13 @@ pub struct Database {
 /// Cancels what runs on a connection, from elsewhere.
 pub struct Canceller {
     token: CancelToken,
-    tls: MakeRustlsConnect,
+    connector: Connector,
 }
 
 impl Canceller {
     /// Asks the server to cancel the statement that is running. Whether it did shows in that statement's end.
     pub async fn cancel(&self) {
-        let _ = timeout(CANCEL_TIMEOUT, self.token.cancel_query(self.tls.clone())).await;
+        let _ = timeout(CANCEL_TIMEOUT, self.connector.cancel(&self.token)).await;
     }
 }
 
@@ -81,7 +83,8 @@ impl Database {
         if config.get_application_name().is_none() {
             config.application_name(format!("sessctl/{} {command}", env!("CARGO_PKG_VERSION")));
         }
-        let connected = connect::connect(&config, &tls).await;
+        let connector = Connector::take_over(&mut config, tls);
+        let connected = connect::connect(&config, &connector).await;
         let (client, connection) = connected.map_err(|error| hint::explain_connect(&error, target))?;
         let driver = tokio::spawn(async move {
             // Whatever ends the connection is reported by the statement that waits on it.
@@ -94,7 +97,7 @@ impl Database {
             is_given_up: AtomicBool::new(false),
             target: target.clone(),
             command: command.into(),
-            tls,
+            connector,
             limit,
             statement_timeout: Some(limit),
         })
@@ -155,7 +158,7 @@ impl Database {
     pub fn canceller(&self) -> Canceller {
         Canceller {
             token: self.client.cancel_token(),
-            tls: self.tls.clone(),
+            connector: self.connector.clone(),
         }
     }
 

@@ -9,7 +9,8 @@ select coalesce(json_agg(json_build_object(
     where d.jobid = j.jobid and d.status = 'failed' and d.start_time > now() - interval '1 day'
   ),
   'last_error', (
-    select d.return_message
+    -- The lines below the first may show a row.
+    select split_part(d.return_message, E'\n', 1)
     from cron.job_run_details as d
     where d.jobid = j.jobid and d.status = 'failed' and d.start_time > now() - interval '1 day'
     order by d.start_time desc

@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use refinery::Migration;
 use tokio_postgres::error::{DbError, ErrorPosition, SqlState};
 
-use crate::database::{Database, QueryError, server_message};
+use crate::database::{Database, QueryError, functions, server_message};
 use crate::failure::Failure;
 
 /// Our error under refinery's, which by itself only says that there was one.
@@ -41,12 +41,13 @@ pub async fn explain(database: &Database, migration: &Migration, error: &refiner
         .as_ref()
         .map_or(String::new(), |p| format!(":{}:{}", p.line, p.column));
     // What runs inside a block has no place in the file: the server says where it was in the block.
-    let within = match db.where_() {
-        Some(context) if place.is_none() => format!("\nin {}", context.replace('\n', ", in ")),
-        _ => String::new(),
+    let within = match functions(db).as_slice() {
+        lines @ [_, ..] if place.is_none() => vec![format!("in {}", lines.join(", in "))],
+        _ => Vec::new(),
     };
     let excerpt = place.map_or(within, |p| p.excerpt);
-    let failure = Failure::new(format!("migration {name}{at} failed: {}{excerpt}", server_message(db)))
+    let failure = Failure::new(format!("migration {name}{at} failed: {}", server_message(db)))
+        .with_excerpt(excerpt)
         .because(anyhow::anyhow!("SQLSTATE {}", db.code().code()));
     match hint(database, db).await {
         Some(hint) => failure.hint(hint),
@@ -57,7 +58,7 @@ pub async fn explain(database: &Database, migration: &Migration, error: &refiner
 struct Place {
     line: usize,
     column: usize,
-    excerpt: String,
+    excerpt: Vec<String>,
 }
 
 /// Where in the migration's text the server points, and that line with a caret under the place.
@@ -72,11 +73,10 @@ fn place(sql: &str, db: &DbError) -> Option<Place> {
     let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
     let text = sql.lines().nth(line - 1)?;
     let gutter = line.to_string();
-    let excerpt = format!(
-        "\n{gutter} | {text}\n{} | {}^",
-        " ".repeat(gutter.len()),
-        " ".repeat(column - 1)
-    );
+    let excerpt = vec![
+        format!("{gutter} | {text}"),
+        format!("{} | {}^", " ".repeat(gutter.len()), " ".repeat(column - 1)),
+    ];
     Some(Place { line, column, excerpt })
 }
 

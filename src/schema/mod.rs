@@ -22,6 +22,9 @@ pub(crate) use verdict::{Allowed, Pending, Verdict, is_up_to_date};
 const FACTS_SQL: &str = include_str!("facts.sql");
 const SETTINGS_SQL: &str = include_str!("facts_settings.sql");
 
+/// Maximum number of facts. A schema of ours has some hundred, and whatever is too many becomes a difference each.
+const MAX_FACTS: usize = 20_000;
+
 /// Properties by object: `table public.user_sessions` → `persistence` → `permanent`.
 pub type Facts = BTreeMap<Object, Properties>;
 
@@ -65,6 +68,10 @@ impl Found {
 
 fn from_rows<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Facts, D::Error> {
     let rows = Vec::<(Object, BTreeMap<String, Option<String>>)>::deserialize(deserializer)?;
+    let count: usize = rows.iter().map(|(_, properties)| 1 + properties.len()).sum();
+    if count > MAX_FACTS {
+        return Err(serde::de::Error::custom("more facts than a schema has"));
+    }
     let mut facts = Facts::new();
     for (object, properties) in rows {
         let present = properties.into_iter().filter_map(|(name, value)| Some((name, value?)));

@@ -96,10 +96,10 @@ impl Report for Installed {
             if self.dry_run {
                 let quoted =
                     [job.name, &job.schedule, &job.command].map(|text| format!("'{}'", text.replace('\'', "''")));
-                out.line(&format!("select cron.schedule({});", quoted.join(", ")))?;
+                out.line(format!("select cron.schedule({});", quoted.join(", ")))?;
             } else {
                 let line = format!("scheduled {} at \"{}\": {}", job.name, job.schedule, job.command);
-                out.raw(&out.paint(Style::Good, &line))?;
+                out.line(out.paint(Style::Good, &line))?;
             }
         }
         Ok(())

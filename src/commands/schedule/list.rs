@@ -9,7 +9,7 @@ use super::FAILED;
 use crate::database::Database;
 use crate::failure::Failure;
 use crate::maintenance::cron_jobs;
-use crate::output::{Page, Report, Rows, Style, count, one_line};
+use crate::output::{Page, Report, Rows, Style, Text, count};
 
 #[derive(Deserialize, Serialize)]
 struct ListedJob {
@@ -45,7 +45,7 @@ impl RunOfJob {
     fn outcome(&self) -> String {
         match (self.rows, &self.message) {
             (Some(rows), _) => format!("{} rows", count(rows)),
-            (None, Some(message)) => message.trim().replace('\n', " "),
+            (None, Some(message)) => message.trim().to_owned(),
             (None, None) => String::new(),
         }
     }
@@ -58,11 +58,7 @@ impl Report for Listing {
         }
         for job in &self.jobs {
             let off = if job.active { "" } else { " (switched off)" };
-            out.raw(&format!(
-                "{}  {}{off}",
-                out.paint(Style::Bold, &job.name),
-                one_line(&job.schedule)
-            ))?;
+            out.line(out.paint(Style::Bold, &job.name) + format!("  {}{off}", job.schedule))?;
             if job.runs.is_empty() {
                 out.line("  has not run yet")?;
             }
@@ -80,11 +76,8 @@ impl Report for Listing {
                     .map_or(String::new(), |t| format!("{t}Z"));
                 let elapsed = run.elapsed_ms.map_or(String::new(), |ms| format!("{ms} ms"));
                 let status = out.paint(style, &format!("{:9}", run.status));
-                out.raw(&format!(
-                    "  {}  {status}  {elapsed:>8}  {}",
-                    one_line(&started),
-                    one_line(&run.outcome())
-                ))?;
+                let outcome = run.outcome();
+                out.line(Text::from(format!("  {started}  ")) + status + format!("  {elapsed:>8}  {outcome}"))?;
             }
         }
         Ok(())

@@ -1,5 +1,5 @@
 -- sessctl's jobs with their last runs, newest first. $1: the jobs' names. A job's command gives back a row for each session it
--- ended or deleted, and pg_cron notes how many rows came back.
+-- ended or deleted, and pg_cron notes how many rows came back. The lines of a message below the first may show a row.
 select coalesce(json_agg(json_build_object(
   'name', j.jobname,
   'schedule', j.schedule,
@@ -11,7 +11,7 @@ select coalesce(json_agg(json_build_object(
       'elapsed_ms', (extract(epoch from d.end_time - d.start_time) * 1000)::bigint,
       'status', d.status,
       'rows', substring(d.return_message from '^(?:SELECT )?([0-9]+)( rows?)?$')::bigint,
-      'message', d.return_message
+      'message', split_part(d.return_message, E'\n', 1)
     ) order by d.start_time desc nulls last), '[]')
     from (
       select * from cron.job_run_details as d where d.jobid = j.jobid order by d.runid desc limit 5

@@ -42,14 +42,14 @@ impl Report for Verified {
         } = &self.verdict;
         for Pending { version, name } in pending {
             let label = out.paint(Style::Warning, "pending");
-            out.raw(&format!("{label}  V{version} {name}"))?;
+            out.line(label + format!("  V{version} {name}"))?;
         }
         for (class, style, _, _, differences) in self.classes() {
             for difference in differences {
                 let mut label = out.paint(style, &format!("{class:7}"));
                 for line in lines(difference) {
-                    out.raw(&format!("{label}  {line}"))?;
-                    label = " ".repeat(7);
+                    out.line(label + "  " + line)?;
+                    label = " ".repeat(7).into();
                 }
             }
         }
@@ -73,7 +73,7 @@ impl Report for Verified {
             );
             (Style::Bad, line)
         };
-        out.raw(&out.paint(style, &line))
+        out.line(out.paint(style, &line))
     }
 
     fn csv(&self) -> Option<Rows> {

@@ -54,7 +54,14 @@ const ACCEPTED: &[Accepted] = &[
         Some("p"),
         "require",
     ),
+    ("\u{a0}postgres://u:p@h/d\u{a0}", "u@h:5432/d", Some("p"), "require"),
     // Percent-encoding.
+    (
+        "postgres://u:%5Bp%5D%E2%80%8B@h/d",
+        "u@h:5432/d",
+        Some("[p]\u{200b}"),
+        "require",
+    ),
     (
         "postgres://u:%40%3A%2F%23%3F%25@h/d",
         "u@h:5432/d",
@@ -428,6 +435,7 @@ const REFUSED_STRINGS: &[(&str, &str)] = &[
     ("postgres://u:p@aws-0-[REGION].pooler.supabase.com/d", "not a host name"),
     ("host=h port=1,2 user=u", "is not a number from 1"),
     ("host=/tmp hostaddr=127.0.0.1 user=u", "leave out hostaddr"),
+    ("host=/tmp user=u target_session_attrs=read-write", "leads to one server"),
     ("host=h hostaddr=nonsense user=u", "`hostaddr` has an invalid value"),
     ("postgres:///d?user=u", "names no host"),
     ("postgres://", "names no host"),
@@ -459,6 +467,18 @@ const REFUSED_STRINGS: &[(&str, &str)] = &[
         "postgres://postgres.[YOUR-PROJECT-REF]:p@h/d",
         "the user name is still a placeholder",
     ),
+    // What copying adds.
+    (
+        "postgres://u:sec\u{200b}ret@h/d",
+        "the connection string holds an invisible character, U+200B: delete it, or if it belongs to the password, write it \
+         as %E2%80%8B in a URL",
+    ),
+    ("postgres://u:p@h\u{a0}/d", "an invisible character, U+00A0"),
+    ("postgres://u:p@h/d\u{ad}", "an invisible character, U+00AD"),
+    ("postgres://u:p@h/\u{feff}d", "an invisible character, U+FEFF"),
+    ("host=h user=u password=a\u{2060}b", "an invisible character, U+2060"),
+    ("host=h\u{202f}user=u", "an invisible character, U+202F"),
+    ("postgres://u:[secret]@h/d", "the password stands in brackets"),
     // Parameters.
     ("postgres://u:p@h/d?bogus=1", "unknown parameter `bogus`"),
     ("postgres://u:p@h/d?SSLMODE=require", "unknown parameter `SSLMODE`"),
@@ -648,6 +668,12 @@ fn the_environment_fills_what_the_string_leaves_out() {
 
 #[test]
 fn an_invalid_variable_is_named() {
+    let error = with_env("host=h user=u", &[("PGPASSWORD", "sec\u{200d}ret")]).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("PGPASSWORD holds an invisible character, U+200D")
+    );
     let error = with_env("host=h user=u", &[("PGCONNECT_TIMEOUT", "soon")]).unwrap_err();
     assert!(
         error
