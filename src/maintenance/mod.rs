@@ -4,6 +4,7 @@
 //! run's record, and the commit go in one message. What a run has done is what its record says, whatever happens to the
 //! connection.
 
+mod cron;
 mod fault;
 mod jobs;
 mod outcome;
@@ -16,6 +17,7 @@ use std::ops::RangeInclusive;
 use std::pin::Pin;
 use std::time::Duration;
 
+pub(crate) use cron::names as cron_jobs;
 pub(crate) use jobs::{JobState, RunState, jobs};
 pub use outcome::Outcome;
 pub use run::run;
@@ -44,6 +46,10 @@ pub struct JobSpec {
     pub batch_size: i32,
     /// Maximum rows of the first batch, which knows nothing yet of how long they take.
     first_batch: i32,
+    /// The function that is a whole run, as pg_cron calls it.
+    function: &'static str,
+    /// Maximum rows of a run of pg_cron.
+    cron_limit: i32,
     sql: Statements,
 }
 
@@ -67,6 +73,8 @@ pub static END_INACTIVE: JobSpec = JobSpec {
     threshold: 60,
     batch_size: 5_000,
     first_batch: 1_000,
+    function: "sessctl.end_inactive",
+    cron_limit: 50_000,
     sql: Statements {
         start: include_str!("end_inactive/start.sql"),
         candidates: Some(include_str!("end_inactive/candidates.sql")),
@@ -86,6 +94,8 @@ pub static CLEANUP: JobSpec = JobSpec {
     threshold: 90,
     batch_size: 25_000,
     first_batch: 25_000,
+    function: "sessctl.cleanup",
+    cron_limit: 500_000,
     sql: Statements {
         start: include_str!("cleanup/start.sql"),
         candidates: None,

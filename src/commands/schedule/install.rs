@@ -8,12 +8,8 @@ use tokio_postgres::types::Type;
 
 use crate::database::Database;
 use crate::failure::Failure;
+use crate::maintenance::{CLEANUP, END_INACTIVE};
 use crate::output::{Page, Report, Style};
-
-/// The most sessions of one run. A run is one transaction under the server's statement_timeout (two minutes on the
-/// platform); a backlog drains over several runs.
-const SWEEP_LIMIT: i32 = 50_000;
-const CLEANUP_LIMIT: i32 = 500_000;
 
 #[derive(ClapArgs, Debug)]
 pub(super) struct Install {
@@ -21,13 +17,13 @@ pub(super) struct Install {
     #[arg(long, value_name = "SCHEDULE", default_value = "*/5 * * * *")]
     end_inactive: String,
     /// Minutes without a sign of life
-    #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(i32).range(1..=5_256_000))]
+    #[arg(long, value_name = "N", default_value_t = END_INACTIVE.threshold, value_parser = clap::value_parser!(i32).range(END_INACTIVE.range.clone()))]
     minutes: i32,
     /// When to delete old sessions, as cron has it (UTC on the platform)
     #[arg(long, value_name = "SCHEDULE", default_value = "17 3 * * *")]
     cleanup: String,
     /// Days since a session ended
-    #[arg(long, value_name = "N", default_value_t = 90, value_parser = clap::value_parser!(i32).range(1..=36_500))]
+    #[arg(long, value_name = "N", default_value_t = CLEANUP.threshold, value_parser = clap::value_parser!(i32).range(CLEANUP.range.clone()))]
     days: i32,
     /// Print the SQL, and change nothing
     #[arg(long)]
@@ -44,20 +40,15 @@ struct Job {
 
 impl Install {
     fn jobs(&self) -> [Job; 2] {
-        // One row comes back for each session, so that pg_cron's log says how many there were.
-        let command = |call: String| format!("select from generate_series(1, {call})");
-        [
-            Job {
-                name: "sessctl-end-inactive",
-                schedule: self.end_inactive.clone(),
-                command: command(format!("sessctl.end_inactive({}, {SWEEP_LIMIT})", self.minutes)),
-            },
-            Job {
-                name: "sessctl-cleanup",
-                schedule: self.cleanup.clone(),
-                command: command(format!("sessctl.cleanup({}, {CLEANUP_LIMIT})", self.days)),
-            },
-        ]
+        let jobs = [
+            (&END_INACTIVE, &self.end_inactive, self.minutes),
+            (&CLEANUP, &self.cleanup, self.days),
+        ];
+        jobs.map(|(job, schedule, threshold)| Job {
+            name: job.cron_job,
+            schedule: schedule.clone(),
+            command: job.cron_command(threshold),
+        })
     }
 
     /// What a run would schedule.

@@ -3,10 +3,12 @@
 use std::io;
 
 use serde::{Deserialize, Serialize};
+use tokio_postgres::types::Type;
 
 use super::FAILED;
 use crate::database::Database;
 use crate::failure::Failure;
+use crate::maintenance::cron_jobs;
 use crate::output::{Page, Report, Rows, Style, count, one_line};
 
 #[derive(Deserialize, Serialize)]
@@ -33,7 +35,9 @@ pub(super) struct Listing {
 }
 
 pub(super) async fn run(database: &Database) -> Result<Listing, Failure> {
-    let jobs = database.ask(include_str!("list.sql"), &[], FAILED).await?;
+    let jobs = database
+        .ask(include_str!("list.sql"), &[(&cron_jobs(), Type::TEXT_ARRAY)], FAILED)
+        .await?;
     Ok(Listing { jobs })
 }
 

@@ -1,4 +1,4 @@
--- sessctl's jobs with their last runs, newest first. No parameters. A job's command gives back a row for each session it
+-- sessctl's jobs with their last runs, newest first. $1: the jobs' names. A job's command gives back a row for each session it
 -- ended or deleted, and pg_cron notes how many rows came back.
 select coalesce(json_agg(json_build_object(
   'name', j.jobname,
@@ -19,4 +19,4 @@ select coalesce(json_agg(json_build_object(
   )
 ) order by j.jobname), '[]')::text
 from cron.job as j
-where j.jobname in ('sessctl-end-inactive', 'sessctl-cleanup')
+where j.jobname = any ($1)

@@ -3,10 +3,12 @@
 use std::io;
 
 use serde::Serialize;
+use tokio_postgres::types::Type;
 
 use super::FAILED;
 use crate::database::Database;
 use crate::failure::Failure;
+use crate::maintenance::cron_jobs;
 use crate::output::{Page, Report};
 
 #[derive(Serialize)]
@@ -15,7 +17,9 @@ pub(super) struct Removed {
 }
 
 pub(super) async fn run(database: &Database) -> Result<Removed, Failure> {
-    let removed = database.ask(include_str!("remove.sql"), &[], FAILED).await?;
+    let removed = database
+        .ask(include_str!("remove.sql"), &[(&cron_jobs(), Type::TEXT_ARRAY)], FAILED)
+        .await?;
     Ok(Removed { removed })
 }
 
