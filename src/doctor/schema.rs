@@ -1,6 +1,7 @@
 //! Whether the schema is what the migrations make: verify's verdict, in a word.
 
-use super::{Answer, Finding, Scene, ok, problem};
+use super::scene::Scene;
+use super::{Answer, Finding, ok, problem};
 use crate::schema::is_up_to_date;
 
 pub(super) async fn check(scene: &Scene<'_>) -> Answer {
