@@ -265,6 +265,77 @@ fn thresholds_are_those_of_the_last_run_or_of_the_flags() {
     assert!(found["past-retention"].2.contains("sessctl cleanup --days 99"));
 }
 
+#[test]
+fn what_will_stop_maintenance_is_named_before_it_does() {
+    let db = Db::migrated(Grants::Closed);
+    let found = checks(&db.sessctl(&["doctor", "--format", "json"]).ok());
+    assert!(!found.contains_key("replica-identity"));
+    for check in ["foreign-keys", "trigger-functions"] {
+        assert_eq!(found[check].0, "ok", "{check}");
+    }
+    let publication = format!("streams_{}", db.name);
+    db.admin()
+        .batch_execute(&format!(
+            "create table public.events (id bigint primary key, session uuid constraint kept references public.user_sessions);
+             create index on public.events (session, id);
+             create table public.\"Notes\" (session uuid constraint slow references public.user_sessions on delete cascade);
+             create index on public.\"Notes\" (session) where session < '0fffffff-0000-4000-8000-000000000000';
+             create table public.pages (session text constraint fine references public.user_sessions (session_id) on delete set null);
+             create index on public.pages (session) where session is not null;
+             create function public.audit() returns trigger language plpgsql as 'begin return null; end';
+             create trigger audit after insert on public.user_sessions for each row execute function public.audit();
+             create function public.safe() returns trigger language plpgsql set search_path = '' as 'begin return null; end';
+             create trigger safe after insert on public.user_sessions for each row execute function public.safe();
+             create publication {publication} for table public.user_sessions, public.\"Notes\""
+        ))
+        .unwrap();
+    let found = checks(&db.sessctl(&["doctor", "--format", "json"]));
+    let (level, message, hint) = &found["foreign-keys"];
+    assert_eq!(level, "warning");
+    assert!(
+        message.contains("kept of public.events has no on delete action"),
+        "{message}"
+    );
+    let slow = "no index of public.\"Notes\" begins with session of slow";
+    assert!(message.contains(slow), "{message}");
+    assert!(
+        !message.contains("fine") && message.matches("no index of").count() == 1,
+        "{message}"
+    );
+    assert!(
+        hint.contains("references public.user_sessions (id) on delete cascade"),
+        "{hint}"
+    );
+    assert!(
+        hint.ends_with("create index concurrently on public.\"Notes\" (session)"),
+        "{hint}"
+    );
+    let (level, message, hint) = &found["trigger-functions"];
+    assert_eq!(level, "warning");
+    assert!(message.contains("public.audit() of trigger audit;"), "{message}");
+    assert_eq!(
+        hint,
+        "alter function public.audit() set search_path = public, extensions"
+    );
+    let (level, message, _) = &found["replica-identity"];
+    assert_eq!(level, "problem");
+    assert!(message.starts_with("public.\"Notes\" is in "), "{message}");
+    // What the hints say is done.
+    db.admin()
+        .batch_execute(
+            "alter table public.events drop constraint kept, add constraint kept foreign key (session) references
+               public.user_sessions (id) on delete cascade;
+             create index on public.\"Notes\" (session);
+             alter function public.audit() set search_path = public, extensions;
+             alter table public.\"Notes\" add primary key (session), replica identity default",
+        )
+        .unwrap();
+    let found = checks(&db.sessctl(&["doctor", "--format", "json"]));
+    for check in ["foreign-keys", "trigger-functions", "replica-identity"] {
+        assert_eq!(found[check].0, "ok", "{:?}", found[check]);
+    }
+}
+
 /// Level, message and hint by the check's name.
 pub fn checks(run: &Run) -> BTreeMap<String, (String, String, String)> {
     let json = run.json();

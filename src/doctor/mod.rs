@@ -5,6 +5,7 @@ mod client_clocks;
 mod clock;
 mod connection;
 mod dead_rows;
+mod foreign_keys;
 mod grants;
 mod implausible_times;
 mod inactive;
@@ -14,6 +15,7 @@ mod past_retention;
 mod period;
 mod plan;
 mod realtime;
+mod replica_identity;
 mod resumed;
 mod role;
 mod scene;
@@ -22,6 +24,7 @@ mod schema;
 mod server;
 mod table;
 mod tls;
+mod trigger_functions;
 
 use std::pin::Pin;
 
@@ -92,6 +95,9 @@ pub(crate) async fn examine(database: &Database, asked: Asked) -> Result<Vec<Lin
         listed("dead-rows", dead_rows::check(scene)),
         listed("old-transactions", old_transactions::check(scene)),
         listed("realtime", realtime::check(scene)),
+        listed("replica-identity", replica_identity::check(scene)),
+        listed("foreign-keys", foreign_keys::check(scene)),
+        listed("trigger-functions", trigger_functions::check(scene)),
         listed("schedule", schedule::check(scene)),
         listed("schema", schema::check(scene)),
     ];
