@@ -11,6 +11,7 @@ use super::Context;
 use crate::maintenance::{self, JobState, RunState};
 use crate::migrations::{self, History};
 use crate::output::{Page, Report, Rows, Style, Text, count};
+use crate::schema::{ADOPT, UNRECORDED};
 
 /// Show each migration, and the last run of each job
 #[derive(ClapArgs, Debug)]
@@ -50,6 +51,8 @@ struct Status {
     version: i32,
     /// A newer sessctl has been here.
     newer: bool,
+    /// The schema is there, and its history is not. The record of runs comes with the schema.
+    unrecorded: bool,
     migrations: Vec<Line>,
     /// Absent where the record can't be read.
     jobs: Option<Vec<JobState>>,
@@ -84,6 +87,7 @@ impl Status {
         }));
         Self {
             version: history.version(),
+            unrecorded: applied.is_empty() && jobs.is_some(),
             newer: lines.iter().any(|line| line.state == State::Unknown),
             migrations: lines,
             jobs,
@@ -130,6 +134,9 @@ fn job_cells(out: &Page<'_>, job: &JobState) -> Vec<Text> {
 
 impl Report for Status {
     fn table(&self, out: &mut Page<'_>) -> io::Result<()> {
+        if self.unrecorded {
+            return out.line(format!("{UNRECORDED}: {ADOPT}"));
+        }
         let rows = self.migrations.iter().map(|line| {
             let (word, style) = words(line.state);
             let when = line.applied_on.as_deref().unwrap_or_default();

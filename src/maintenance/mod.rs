@@ -21,7 +21,7 @@ use std::time::Duration;
 
 pub(crate) use cron::names as cron_jobs;
 pub use failures::Failures;
-pub(crate) use jobs::{JobState, RunState, jobs};
+pub(crate) use jobs::{JobState, RunState, has_record, jobs};
 pub use outcome::Outcome;
 pub use run::run;
 
@@ -34,6 +34,8 @@ pub struct JobSpec {
     pub name: &'static str,
     /// The name of its pg_cron job.
     pub cron_job: &'static str,
+    /// When pg_cron runs it by default.
+    pub cron_schedule: &'static str,
     /// What is done to a session, in the past tense; the key of the count in JSON.
     pub done: &'static str,
     /// The same after "would".
@@ -73,6 +75,7 @@ struct Statements {
 pub static END_INACTIVE: JobSpec = JobSpec {
     name: "end-inactive",
     cron_job: "sessctl-end-inactive",
+    cron_schedule: "*/5 * * * *",
     done: "ended",
     would: "would end",
     which: "last seen before",
@@ -97,6 +100,7 @@ pub static END_INACTIVE: JobSpec = JobSpec {
 pub static CLEANUP: JobSpec = JobSpec {
     name: "cleanup",
     cron_job: "sessctl-cleanup",
+    cron_schedule: "17 * * * *",
     done: "deleted",
     would: "would delete",
     which: "that ended before",

@@ -17,7 +17,7 @@ pub(crate) use difference::{Class, Difference, compare};
 pub(crate) use object::Grant;
 pub use object::{Kind, Object};
 pub use snapshot::{snapshot, write as write_snapshot};
-pub(crate) use verdict::{Allowed, Pending, Verdict, is_up_to_date};
+pub(crate) use verdict::{ADOPT, Allowed, Pending, UNRECORDED, Verdict};
 
 const FACTS_SQL: &str = include_str!("facts.sql");
 const SETTINGS_SQL: &str = include_str!("facts_settings.sql");

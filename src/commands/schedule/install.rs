@@ -14,13 +14,13 @@ use crate::output::{Page, Report, Style};
 #[derive(ClapArgs, Debug)]
 pub(super) struct Install {
     /// When to end inactive sessions, as cron has it
-    #[arg(long, value_name = "SCHEDULE", default_value = "*/5 * * * *")]
+    #[arg(long, value_name = "SCHEDULE", default_value = END_INACTIVE.cron_schedule)]
     end_inactive: String,
     /// Minutes without a sign of life
     #[arg(long, value_name = "N", default_value_t = END_INACTIVE.threshold, value_parser = clap::value_parser!(i32).range(END_INACTIVE.range.clone()))]
     minutes: i32,
     /// When to delete old sessions, as cron has it (UTC on the platform)
-    #[arg(long, value_name = "SCHEDULE", default_value = "17 3 * * *")]
+    #[arg(long, value_name = "SCHEDULE", default_value = CLEANUP.cron_schedule)]
     cleanup: String,
     /// Days since a session ended
     #[arg(long, value_name = "N", default_value_t = CLEANUP.threshold, value_parser = clap::value_parser!(i32).range(CLEANUP.range.clone()))]

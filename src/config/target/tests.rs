@@ -435,7 +435,10 @@ const REFUSED_STRINGS: &[(&str, &str)] = &[
     ("postgres://u:p@aws-0-[REGION].pooler.supabase.com/d", "not a host name"),
     ("host=h port=1,2 user=u", "is not a number from 1"),
     ("host=/tmp hostaddr=127.0.0.1 user=u", "leave out hostaddr"),
-    ("host=/tmp user=u target_session_attrs=read-write", "leads to one server"),
+    (
+        "host=/tmp user=u target_session_attrs=read-write",
+        "leads to one server",
+    ),
     ("host=h hostaddr=nonsense user=u", "`hostaddr` has an invalid value"),
     ("postgres:///d?user=u", "names no host"),
     ("postgres://", "names no host"),
