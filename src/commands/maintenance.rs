@@ -20,7 +20,7 @@ pub(super) struct Options {
     /// Pause between two batches
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "0s")]
     pause: Duration,
-    /// Stop after this time, between two batches; the next run goes on
+    /// Stop after this time, at most 10 seconds later; the next run goes on
     #[arg(long, value_name = "TIME", value_parser = duration)]
     max_runtime: Option<Duration>,
     /// How often in a row a lost connection, a deadlock or a lock timeout is tried again

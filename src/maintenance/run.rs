@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
+use tokio::time::{sleep, sleep_until, timeout};
 
 use super::division::{Division, Part};
 use super::failures::Failures;
@@ -20,8 +21,12 @@ use crate::signals::StopSignal;
 /// A commit that does not wait for the disk. The last one of a run does, and flushes all before it.
 const UNFLUSHED: &str = "set local synchronous_commit = off";
 
-/// How long a stop may wait for the batch that is running before it is cancelled.
-const STOP_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a batch that is running may go on after a stop, and after the end of the run's time, before it is cancelled.
+const STOP_GRACE: Duration = Duration::from_secs(1);
+const TIME_GRACE: Duration = Duration::from_secs(4);
+
+/// How long a batch that was cancelled may take to say so.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long a run that stops or failed may take to read its record and to close it.
 pub(super) const CLOSING_TIMEOUT: Duration = Duration::from_secs(2);
@@ -207,6 +212,21 @@ struct Leftovers {
     prevented_by: Option<String>,
 }
 
+/// What ends a run before its work is done.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Halt {
+    Stop,
+    OutOfTime,
+}
+
+/// Resolves at a moment, never where there is none.
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// How a run came to its end.
 enum End {
     Finished {
@@ -284,7 +304,7 @@ impl Run<'_> {
     async fn work_through(&mut self, cutoff: &str, begun: Instant, stop: &StopSignal) -> Result<End, Failure> {
         let end = loop {
             let batch_begun = Instant::now();
-            let (result, stopped) = self.batch_or_stop(cutoff, stop).await?;
+            let (result, halt) = self.batch_or_halt(cutoff, begun, stop).await;
             (self.observe)(Event::Progress(self.record.rows));
             match result {
                 Ok(Some(end)) => break end,
@@ -294,7 +314,7 @@ impl Run<'_> {
                     self.size.adapt(batch_begun.elapsed());
                 }
                 // Cancelled, or failed while it was about to be: nothing is tried again.
-                Err(_) if stopped => self.read_record(cutoff).await,
+                Err(_) if halt.is_some() => self.read_record(cutoff).await,
                 Err(error) => {
                     let recovered = tokio::select! {
                         recovered = self.recover(cutoff, error) => Some(recovered),
@@ -306,15 +326,19 @@ impl Run<'_> {
                     }
                 }
             }
-            if stopped {
+            if halt == Some(Halt::Stop) {
                 break End::Interrupted;
+            }
+            if halt == Some(Halt::OutOfTime) && self.in_doubt {
+                (self.observe)(Event::Note("whether the last batch was committed is not known"));
+                break End::OutOfTime { left: None };
             }
             if self.options.max_runtime.is_some_and(|limit| begun.elapsed() >= limit) {
                 break self.out_of_time(cutoff, stop).await?;
             }
             if !self.options.pause.is_zero() {
                 tokio::select! {
-                    () = tokio::time::sleep(self.options.pause) => {}
+                    () = sleep(self.options.pause) => {}
                     () = stop.requested() => break End::Interrupted
                 }
             }
@@ -323,24 +347,28 @@ impl Run<'_> {
         Ok(end)
     }
 
-    /// One batch; and whether a stop was asked for meanwhile, in which case it had a second to end by itself.
-    async fn batch_or_stop(
+    /// One batch, and what halts the run meanwhile: it has a second to end by itself after a stop, and four after the run's time.
+    async fn batch_or_halt(
         &mut self,
         cutoff: &str,
+        begun: Instant,
         stop: &StopSignal,
-    ) -> Result<(Result<Option<End>, QueryError>, bool), Failure> {
+    ) -> (Result<Option<End>, QueryError>, Option<Halt>) {
         let cancel = self.database.canceller();
+        let time_over = self
+            .options
+            .max_runtime
+            .and_then(|limit| begun.checked_add(limit + TIME_GRACE));
         let mut batch = Box::pin(self.batch(cutoff));
-        tokio::select! {
-            result = &mut batch => return Ok((result, false)),
-            () = stop.requested() => {}
-        }
-        match tokio::time::timeout(STOP_TIMEOUT, &mut batch).await {
-            Ok(result) => Ok((result, true)),
-            Err(_) => {
-                cancel.cancel().await;
-                Ok((batch.await, true))
-            }
+        let halt = tokio::select! {
+            result = &mut batch => return (result, stop.is_requested().then_some(Halt::Stop)),
+            () = async { stop.requested().await; sleep(STOP_GRACE).await } => Halt::Stop,
+            () = until(time_over) => Halt::OutOfTime,
+        };
+        cancel.cancel().await;
+        match timeout(CANCEL_TIMEOUT, &mut batch).await {
+            Ok(result) => (result, Some(halt)),
+            Err(_) => (Err(QueryError::Silence(CANCEL_TIMEOUT)), Some(halt)),
         }
     }
 
@@ -469,7 +497,7 @@ impl Run<'_> {
         self.idle_scans = if is_idle { self.idle_scans + 1 } else { 0 };
         if free > 0 && self.idle_scans < IDLE_SCANS {
             if is_idle {
-                tokio::time::sleep(self.backoff.next().unwrap_or_default()).await;
+                sleep(self.backoff.next().unwrap_or_default()).await;
             }
             self.restart();
             return Ok(None);
@@ -518,7 +546,7 @@ impl Run<'_> {
         let cancel = self.database.canceller();
         tokio::select! {
             left = self.count(Some(cutoff)) => Ok(End::OutOfTime { left: left.ok().map(|left| left.rows) }),
-            () = tokio::time::sleep(COUNT_TIMEOUT) => {
+            () = sleep(COUNT_TIMEOUT) => {
                 cancel.cancel().await;
                 Ok(End::OutOfTime { left: None })
             }
@@ -542,9 +570,9 @@ impl Run<'_> {
         let message = self.unable.lines().join("; ");
         let message = (!message.is_empty()).then_some(message.as_str());
         let sql = self.record.finish_sql(outcome, left, self.unable.rows, message);
-        if matches!(end, End::Interrupted) {
-            // A stop does not wait for a server that has gone.
-            let _ = tokio::time::timeout(CLOSING_TIMEOUT, self.database.transact::<Stored>("", &sql)).await;
+        if matches!(end, End::Interrupted) || self.in_doubt {
+            // Neither a stop nor the end of the run's time waits for a server that has gone.
+            let _ = timeout(CLOSING_TIMEOUT, self.database.transact::<Stored>("", &sql)).await;
             return Ok(());
         }
         loop {
