@@ -66,15 +66,17 @@ select
     case when s.created_at <= now() + interval '5 minutes' then s.created_at end,
     '-infinity'
   ) as last_seen
-from public.user_sessions as s;
+from only public.user_sessions as s;
 
 -- Sessions that are over. One that a client revived (active or idle again, its old ended_at still there) is not.
 create or replace view sessctl.ended_session
 with (security_invoker = true) as
 select
   s.ctid as row_id,
+  s.id,
+  s.session_id,
   s.ended_at
-from public.user_sessions as s
+from only public.user_sessions as s
 where s.ended_at is not null and s.status not in ('active', 'idle');
 
 -- Row level security hides rows in silence: a role under it would find nothing to do, for ever.
@@ -192,7 +194,9 @@ end
 $$;
 
 -- One batch of a sweep: ends those of the due sessions that are still active (or idle) and unseen since the cutoff.
--- skipped: another run is running. at_last_seen: a session ended when it was last seen, instead of now.
+-- affected: those that are ended now, whatever triggers made of the update. skipped: another run is running.
+-- at_last_seen: a session ended when it was last seen, instead of now.
+-- SQLSTATE SC002: a lock on something else than the sessions was in the way.
 create or replace function sessctl.end_inactive_batch(
   cutoff timestamptz,
   due tid[],
@@ -213,41 +217,47 @@ as $$
 begin
   perform sessctl.require_all_rows();
   affected := 0;
-  skipped := not pg_try_advisory_xact_lock(1936028531, 2);
+  skipped := not sessctl.lock_job('end-inactive');
   if skipped then
     return;
   end if;
+  -- Where somebody has locked the table, no part of the batch can work.
+  lock table only public.user_sessions in row exclusive mode;
 
-  -- The conditions stand again: a heartbeat may have come between the look and the lock. Who holds rows must neither stop
-  -- the others nor have them wait: after a moment for a heartbeat to commit, what is not held is ended, the rest later.
+  -- The conditions stand again: a heartbeat may have come between the look and the lock. A session that holds rows must neither
+  -- stop the others nor have them wait: after a moment for a heartbeat to commit, what is not held is ended, the rest later.
   for attempt in 1 .. 2 loop
     begin
       if attempt = 1 then
         perform set_config('lock_timeout', '50ms', true);
       end if;
-      update sessctl.session_last_seen as s
-      set
-        status = 'timeout',
-        end_reason = 'timeout',
-        ended_at = case when at_last_seen and isfinite(s.last_seen) then s.last_seen else now() end,
-        total_duration_seconds = case
-          -- The usual session, in place: a call a row would add a twentieth to the sweep.
-          when not at_last_seen and s.started_at between '2000-01-01 00:00:00+00' and now()
-            then extract(epoch from now() - s.started_at)
-          else public.calculate_session_duration(
-            s.started_at,
-            case when at_last_seen and isfinite(s.last_seen) then s.last_seen else now() end
-          )
-        end
-      where s.row_id = any (due) and s.last_seen < cutoff
-        and (s.status = 'active' or include_idle and s.status = 'idle');
-      get diagnostics affected = row_count;
+      with ended as (
+        update sessctl.session_last_seen as s
+        set
+          status = 'timeout',
+          end_reason = 'timeout',
+          ended_at = case when at_last_seen and isfinite(s.last_seen) then s.last_seen else now() end,
+          total_duration_seconds = case
+            -- The usual session, in place: a call a row would add a twentieth to the sweep.
+            when not at_last_seen and s.started_at between '2000-01-01 00:00:00+00' and now()
+              then extract(epoch from now() - s.started_at)
+            else public.calculate_session_duration(
+              s.started_at,
+              case when at_last_seen and isfinite(s.last_seen) then s.last_seen else now() end
+            )
+          end
+        where s.row_id = any (due) and s.last_seen < cutoff
+          and (s.status = 'active' or include_idle and s.status = 'idle')
+        returning s.status
+      )
+      select count(*)::integer into affected from ended as e where e.status = 'timeout';
+      -- A deferred constraint would fail at the commit, where nothing can be divided any more.
+      set constraints all immediate;
       return;
     exception
       when lock_not_available then
-        -- Not rows then: somebody has locked the table.
         if attempt = 2 then
-          raise;
+          raise exception using errcode = 'SC002', message = sqlerrm;
         end if;
         due := array(
           select s.row_id
@@ -258,59 +268,6 @@ begin
         );
     end;
   end loop;
-end
-$$;
-
--- The next sessions past retention in the order they ended, by the index: right for a sliver, and for a table stored in that
--- order. from_time: where the last slice ended. next_time: where this one ends; null: nothing is left behind it.
--- affected is null, and nothing was deleted, where block ranges do better: more than max_rows sessions ended at one moment (a
--- sweep does that), or, looked at before the first slice, a good part of a shuffled heap goes.
--- The head names each setting that the body changes: only then does the change end with the function.
-create or replace function sessctl.cleanup_time_slice(
-  cutoff timestamptz,
-  from_time timestamptz,
-  max_rows integer,
-  out next_time timestamptz,
-  out affected integer
-)
-language plpgsql
-set search_path = ''
-set plan_cache_mode = force_custom_plan
-set enable_seqscan = off
-set enable_indexscan = on
-set jit = off
-set lock_timeout = '1s'
-as $$
-begin
-  select s.ended_at into next_time
-  from sessctl.ended_session as s
-  where s.ended_at >= coalesce(from_time, '-infinity') and s.ended_at < cutoff
-  order by s.ended_at
-  offset max_rows
-  limit 1;
-  if next_time = coalesce(from_time, '-infinity')
-    or from_time is null and next_time is not null and sessctl.cleanup_prefers_blocks(cutoff)
-  then
-    return;
-  end if;
-  begin
-    -- Page by page rather than entry by entry: a tenth less work.
-    perform set_config('lock_timeout', '50ms', true), set_config('enable_indexscan', 'off', true);
-    delete from sessctl.ended_session as s
-    where s.ended_at >= coalesce(from_time, '-infinity') and s.ended_at < coalesce(next_time, cutoff);
-    get diagnostics affected = row_count;
-  exception
-    when lock_not_available then
-      -- A session that holds rows must neither stop the others nor have them wait: they are left for the next run.
-      delete from sessctl.ended_session as s
-      where s.row_id = any (array(
-        select t.row_id
-        from sessctl.ended_session as t
-        where t.ended_at >= coalesce(from_time, '-infinity') and t.ended_at < coalesce(next_time, cutoff)
-        for update skip locked
-      ));
-      get diagnostics affected = row_count;
-  end;
 end
 $$;
 
@@ -342,14 +299,313 @@ begin
 end
 $$;
 
--- The next sessions past retention in the order they are stored, by a range of blocks. from_row: where the last range ended.
--- next_row: where this one ends; null: it is the end of the table.
-create or replace function sessctl.cleanup_block_range(
+-- The bounds of a cleanup's next slice, of about max_rows sessions past retention. "position": null at first, then next_position
+-- of the slice before; null: nothing is left behind this slice.
+-- In the order they ended, by the index (from_time up to to_time): right for a sliver, and for a table stored in that order.
+-- In the order they are stored, by ranges of blocks (from_row up to to_row; the position is a row then): right where a good part
+-- of a shuffled heap goes, and where more than max_rows sessions ended at one moment (a sweep does that).
+create or replace function sessctl.cleanup_slice(
   cutoff timestamptz,
-  from_row tid,
   max_rows integer,
-  out next_row tid,
-  out affected integer
+  "position" text,
+  out from_time timestamptz,
+  out to_time timestamptz,
+  out from_row tid,
+  out to_row tid,
+  out next_position text
+)
+language plpgsql
+stable
+set search_path = ''
+set plan_cache_mode = force_custom_plan
+set enable_seqscan = off
+set jit = off
+set lock_timeout = '1s'
+set datestyle = 'ISO, YMD'
+set timezone = 'UTC'
+as $$
+declare
+  next_time timestamptz;
+  rows_a_page double precision;
+  next_page bigint;
+begin
+  if "position" is null or "position" not like '(%' then
+    from_time := coalesce("position", '-infinity')::timestamptz;
+    select s.ended_at into next_time
+    from sessctl.ended_session as s
+    where s.ended_at >= from_time and s.ended_at < cutoff
+    order by s.ended_at
+    offset max_rows
+    limit 1;
+    if next_time is null or next_time > from_time
+      and not ("position" is null and sessctl.cleanup_prefers_blocks(cutoff))
+    then
+      to_time := coalesce(next_time, cutoff);
+      next_position := next_time::text;
+      return;
+    end if;
+    from_time := null;
+    "position" := '(0,0)';
+  end if;
+
+  select greatest(coalesce(c.reltuples / nullif(c.relpages, 0), 50), 1) into rows_a_page
+  from pg_catalog.pg_class as c
+  where c.oid = 'public.user_sessions'::regclass;
+  from_row := "position"::tid;
+  next_page := split_part(trim('(' from "position"), ',', 1)::bigint + greatest(1, ceil(max_rows / rows_a_page))::bigint;
+  select s.row_id into to_row
+  from sessctl.ended_session as s
+  where s.row_id >= from_row and s.row_id < format('(%s,0)', next_page)::tid and s.ended_at < cutoff
+  offset max_rows
+  limit 1;
+  -- The rows come as they are stored; should they ever not, the slice is larger, and nothing is left out.
+  if not found or to_row <= from_row then
+    to_row := format('(%s,0)', next_page)::tid;
+    if next_page >= pg_relation_size('public.user_sessions') / current_setting('block_size')::bigint then
+      return;
+    end if;
+  end if;
+  next_position := to_row::text;
+end
+$$;
+
+-- A condition on a session s that a foreign key without a delete action keeps: a row of the other table refers to it. Null where
+-- there is no such key, or none that this role can look at.
+create or replace function sessctl.kept_by_reference()
+returns text
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return (
+    select string_agg(k.condition, ' or ')
+    from (
+      select format(
+        'exists (select from %s %s as c where %s)',
+        case t.relkind when 'p' then '' else 'only' end,
+        f.conrelid::regclass,
+        (
+          select string_agg(format('c.%I = s.%I', child.attname, parent.attname), ' and ')
+          from unnest(f.conkey, f.confkey) as pair (child, parent)
+          join pg_catalog.pg_attribute as child on child.attrelid = f.conrelid and child.attnum = pair.child
+          join pg_catalog.pg_attribute as parent on parent.attrelid = f.confrelid and parent.attnum = pair.parent
+          having bool_and(parent.attname in ('id', 'session_id'))
+        )
+      ) as condition
+      from pg_catalog.pg_constraint as f
+      join pg_catalog.pg_class as t on t.oid = f.conrelid
+      where f.contype = 'f' and f.confrelid = 'public.user_sessions'::regclass and f.conparentid = 0
+        and f.confdeltype in ('a', 'r')
+        and has_table_privilege(f.conrelid, 'select') and not row_security_active(f.conrelid)
+    ) as k
+    where k.condition is not null
+  );
+end
+$$;
+
+-- Deletes the sessions past retention of a slice, or those listed in "rows". kept: sessions of it that a foreign key keeps; they
+-- are not tried. SQLSTATE SC002: a lock on something else than the sessions was in the way, such as a row that refers to one.
+create or replace function sessctl.cleanup_delete(
+  cutoff timestamptz,
+  from_time timestamptz,
+  to_time timestamptz,
+  from_row tid,
+  to_row tid,
+  "rows" tid[],
+  out affected integer,
+  out kept integer
+)
+language plpgsql
+set search_path = ''
+set enable_seqscan = off
+set enable_indexscan = on
+set jit = off
+set lock_timeout = '1s'
+as $$
+declare
+  range constant text := case
+    when "rows" is not null then 's.row_id = any ($6)'
+    when from_row is not null then 's.row_id >= $4 and s.row_id < $5'
+    else 's.ended_at >= $2 and s.ended_at < $3'
+  end;
+  kept_by constant text := sessctl.kept_by_reference();
+  wanted constant text := concat('s.ended_at < $1 and ', range, ' and not (' || kept_by || ')');
+begin
+  -- Where somebody has locked the table, no part of the batch can work.
+  lock table only public.user_sessions in row exclusive mode;
+  for attempt in 1 .. 2 loop
+    begin
+      if attempt = 1 then
+        perform set_config('lock_timeout', '50ms', true);
+        if from_time is not null then
+          -- Page by page rather than entry by entry: a tenth less work.
+          perform set_config('enable_indexscan', 'off', true);
+        end if;
+        execute concat('delete from sessctl.ended_session as s where ', wanted)
+          using cutoff, from_time, to_time, from_row, to_row, "rows";
+      else
+        -- A session that holds rows must neither stop the others nor have them wait: they are left for the next run.
+        execute concat('delete from sessctl.ended_session as d where d.row_id = any (array(select s.row_id
+            from sessctl.ended_session as s where ', wanted, ' for update of s skip locked))')
+          using cutoff, from_time, to_time, from_row, to_row, "rows";
+      end if;
+      get diagnostics affected = row_count;
+      -- A deferred constraint would fail at the commit, where nothing can be divided any more.
+      set constraints all immediate;
+      exit;
+    exception
+      when lock_not_available then
+        if attempt = 2 then
+          raise exception using errcode = 'SC002', message = sqlerrm;
+        end if;
+    end;
+  end loop;
+  kept := 0;
+  if kept_by is not null then
+    execute concat('select count(*) from sessctl.ended_session as s where s.ended_at < $1 and ', range, ' and (', kept_by, ')')
+      into kept using cutoff, from_time, to_time, from_row, to_row, "rows";
+  end if;
+end
+$$;
+
+-- One batch of a cleanup: deletes about max_rows sessions that ended before the cutoff.
+-- "position": null at first, then what the batch before gave back. skipped: another run is running.
+create or replace function sessctl.cleanup_batch(
+  cutoff timestamptz,
+  max_rows integer,
+  inout "position" text default null,
+  out affected integer,
+  out finished boolean,
+  out skipped boolean,
+  out kept integer
+)
+language plpgsql
+set search_path = ''
+as $$
+declare
+  slice record;
+begin
+  perform sessctl.require_all_rows();
+  affected := 0;
+  finished := false;
+  skipped := not sessctl.lock_job('cleanup');
+  if skipped then
+    return;
+  end if;
+  slice := sessctl.cleanup_slice(cutoff, max_rows, "position");
+  select d.affected, d.kept into affected, kept
+  from sessctl.cleanup_delete(cutoff, slice.from_time, slice.to_time, slice.from_row, slice.to_row, null) as d;
+  "position" := slice.next_position;
+  finished := "position" is null;
+end
+$$;
+
+-- The sessions of a cleanup's next slice, where a batch of it failed and must be divided, and where the slice behind it begins.
+create or replace function sessctl.cleanup_candidates(
+  cutoff timestamptz,
+  max_rows integer,
+  "position" text,
+  out "rows" tid[],
+  out next_position text
+)
+language plpgsql
+stable
+set search_path = ''
+set plan_cache_mode = force_custom_plan
+set enable_seqscan = off
+set jit = off
+as $$
+declare
+  slice record;
+begin
+  slice := sessctl.cleanup_slice(cutoff, max_rows, "position");
+  next_position := slice.next_position;
+  if slice.from_row is null then
+    "rows" := array(
+      select s.row_id from sessctl.ended_session as s where s.ended_at >= slice.from_time and s.ended_at < slice.to_time
+    );
+  else
+    "rows" := array(
+      select s.row_id
+      from sessctl.ended_session as s
+      where s.row_id >= slice.from_row and s.row_id < slice.to_row and s.ended_at < cutoff
+    );
+  end if;
+end
+$$;
+
+-- What a run leaves that is due: sessions whose rows are locked by others, and sessions that nobody holds and that are due all the
+-- same. At most 10,000 of each are counted. prevented_by: what may have kept a statement from them.
+create or replace function sessctl.preventing_triggers(event text)
+returns text
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return (
+    select string_agg(o.name, ', ' order by o.name)
+    from (
+      -- BEFORE and for each row (3), on DELETE (8) or UPDATE (16).
+      select format('trigger %s', t.tgname) as name
+      from pg_catalog.pg_trigger as t
+      where t.tgrelid = 'public.user_sessions'::regclass and not t.tgisinternal and t.tgenabled in ('O', 'A')
+        and t.tgtype & 3 = 3 and t.tgtype & case event when 'delete' then 8 else 16 end > 0
+        and t.tgname <> 'update_user_sessions_updated_at'
+      union all
+      select format('rule %s', w.rulename)
+      from pg_catalog.pg_rewrite as w
+      where w.ev_class = 'public.user_sessions'::regclass and w.ev_enabled in ('O', 'A')
+        and w.ev_type = case event when 'delete' then '4' else '2' end
+    ) as o
+  );
+end
+$$;
+
+create or replace function sessctl.end_inactive_leftovers(
+  cutoff timestamptz,
+  include_idle boolean,
+  out locked bigint,
+  out free bigint,
+  out prevented_by text
+)
+language plpgsql
+set search_path = ''
+set plan_cache_mode = force_custom_plan
+set enable_seqscan = off
+set jit = off
+set lock_timeout = '1s'
+as $$
+begin
+  free := (
+    select count(*)
+    from (
+      select from sessctl.session_last_seen as s
+      where s.last_seen < cutoff and (s.status = 'active' or include_idle and s.status = 'idle')
+      limit 10000
+      for update skip locked
+    ) as held
+  );
+  locked := (
+    select count(*)
+    from (
+      select from sessctl.session_last_seen as s
+      where s.last_seen < cutoff and (s.status = 'active' or include_idle and s.status = 'idle')
+      limit 10000
+    ) as due
+  ) - free;
+  prevented_by := sessctl.preventing_triggers('update');
+end
+$$;
+
+create or replace function sessctl.cleanup_leftovers(
+  cutoff timestamptz,
+  out locked bigint,
+  out free bigint,
+  out kept bigint,
+  out kept_by text,
+  out prevented_by text
 )
 language plpgsql
 set search_path = ''
@@ -359,87 +615,22 @@ set jit = off
 set lock_timeout = '1s'
 as $$
 declare
-  rows_a_page double precision;
-  next_page bigint;
+  condition constant text := sessctl.kept_by_reference();
+  wanted constant text := concat('from sessctl.ended_session as s where s.ended_at < $1', ' and not (' || condition || ')');
 begin
-  select greatest(coalesce(c.reltuples / nullif(c.relpages, 0), 50), 1) into rows_a_page
-  from pg_catalog.pg_class as c
-  where c.oid = 'public.user_sessions'::regclass;
-  next_page := split_part(trim('(' from from_row::text), ',', 1)::bigint
-    + greatest(1, ceil(max_rows / rows_a_page))::bigint;
-  select s.row_id into next_row
-  from sessctl.ended_session as s
-  where s.row_id >= from_row and s.row_id < format('(%s,0)', next_page)::tid and s.ended_at < cutoff
-  offset max_rows
-  limit 1;
-  -- The rows come as they are stored; should they ever not, the batch is larger, and nothing is left out.
-  if not found or next_row <= from_row then
-    next_row := format('(%s,0)', next_page)::tid;
+  execute concat('select count(*) from (select ', wanted, ' limit 10000 for update of s skip locked) as held') into free using cutoff;
+  execute concat('select count(*) from (select ', wanted, ' limit 10000) as due') into locked using cutoff;
+  locked := locked - free;
+  kept := 0;
+  if condition is not null then
+    execute concat('select count(*) from sessctl.ended_session as s where s.ended_at < $1 and (', condition, ')') into kept using cutoff;
+    kept_by := (
+      select string_agg(format('constraint %s of table %s', f.conname, f.conrelid::regclass), ', ' order by f.conname)
+      from pg_catalog.pg_constraint as f
+      where f.contype = 'f' and f.confrelid = 'public.user_sessions'::regclass and f.conparentid = 0 and f.confdeltype in ('a', 'r')
+    );
   end if;
-  begin
-    perform set_config('lock_timeout', '50ms', true);
-    delete from sessctl.ended_session as s
-    where s.row_id >= from_row and s.row_id < next_row and s.ended_at < cutoff;
-    get diagnostics affected = row_count;
-  exception
-    when lock_not_available then
-      delete from sessctl.ended_session as s
-      where s.row_id = any (array(
-        select t.row_id
-        from sessctl.ended_session as t
-        where t.row_id >= from_row and t.row_id < next_row and t.ended_at < cutoff
-        for update skip locked
-      ));
-      get diagnostics affected = row_count;
-  end;
-  if next_row = format('(%s,0)', next_page)::tid
-    and next_page >= pg_relation_size('public.user_sessions') / current_setting('block_size')::bigint
-  then
-    next_row := null;
-  end if;
-end
-$$;
-
--- One batch of a cleanup: deletes up to max_rows sessions that ended before the cutoff.
--- "position": null at first, then what the batch before gave back: a time, or a row where the batches are block ranges.
--- skipped: another run is running.
-create or replace function sessctl.cleanup_batch(
-  cutoff timestamptz,
-  max_rows integer,
-  inout "position" text default null,
-  out affected integer,
-  out finished boolean,
-  out skipped boolean
-)
-language plpgsql
-set search_path = ''
-set datestyle = 'ISO, YMD'
-set timezone = 'UTC'
-as $$
-declare
-  slice record;
-begin
-  perform sessctl.require_all_rows();
-  affected := 0;
-  finished := false;
-  skipped := not pg_try_advisory_xact_lock(1936028531, 3);
-  if skipped then
-    return;
-  end if;
-  if "position" is null or "position" not like '(%' then
-    slice := sessctl.cleanup_time_slice(cutoff, "position"::timestamptz, max_rows);
-    if slice.affected is not null then
-      affected := slice.affected;
-      "position" := slice.next_time::text;
-      finished := "position" is null;
-      return;
-    end if;
-    "position" := '(0,0)';
-  end if;
-  slice := sessctl.cleanup_block_range(cutoff, "position"::tid, max_rows);
-  affected := slice.affected;
-  "position" := slice.next_row::text;
-  finished := "position" is null;
+  prevented_by := sessctl.preventing_triggers('delete');
 end
 $$;
 
@@ -651,6 +842,7 @@ create or replace function sessctl.run_finish(
   outcome text,
   rows_left bigint default null,
   message text default null,
+  rows_failed bigint default 0,
   out batches integer,
   out rows_done bigint
 )
@@ -660,8 +852,8 @@ as $$
 begin
   with finished as (
     update sessctl.run as r
-    set outcome = run_finish.outcome, rows_left = run_finish.rows_left, message = run_finish.message,
-      finished_at = clock_timestamp(), progress_at = clock_timestamp()
+    set outcome = run_finish.outcome, rows_left = run_finish.rows_left, rows_failed = run_finish.rows_failed,
+      message = run_finish.message, finished_at = clock_timestamp(), progress_at = clock_timestamp()
     where r.id = run_id and r.outcome is null
     returning r.job, r.finished_at, r.batches, r.rows_done, r.rows_failed
   ), counted as (
@@ -735,7 +927,7 @@ begin
 end
 $$;
 
--- One batch of a cleanup with its record.
+-- One batch of a cleanup with its record: the next slice, or the sessions listed in "rows".
 create or replace function sessctl.cleanup_step(
   run_id uuid,
   source text,
@@ -744,7 +936,9 @@ create or replace function sessctl.cleanup_step(
   days integer,
   max_rows integer,
   inout "position" text,
+  "rows" tid[] default null,
   out affected integer,
+  out kept integer,
   out finished boolean,
   out skipped boolean,
   out batches integer,
@@ -762,10 +956,16 @@ begin
   if skipped then
     return;
   end if;
-  batch := sessctl.cleanup_batch(cutoff, max_rows, "position");
-  "position" := batch."position";
+  if "rows" is null then
+    batch := sessctl.cleanup_batch(cutoff, max_rows, "position");
+    "position" := batch."position";
+    finished := batch.finished;
+  else
+    perform sessctl.require_all_rows();
+    batch := sessctl.cleanup_delete(cutoff, null, null, null, null, "rows");
+  end if;
   affected := batch.affected;
-  finished := batch.finished;
+  kept := batch.kept;
   select a.batches, a.rows_done into batches, rows_done from sessctl.run_add(run_id, affected) as a;
 end
 $$;
@@ -809,15 +1009,21 @@ declare
   batch record;
   next_position text;
   total integer := 0;
+  kept integer := 0;
 begin
   while run_id is not null loop
     batch := sessctl.cleanup_batch(cutoff, least(10000, max_rows - total), next_position);
     next_position := batch."position";
     perform sessctl.run_add(run_id, batch.affected);
+    kept := kept + batch.kept;
     total := total + batch.affected;
     exit when batch.finished or total >= max_rows;
   end loop;
-  perform sessctl.run_finish(run_id, case when total >= max_rows and not batch.finished then 'incomplete' else 'done' end);
+  perform sessctl.run_finish(
+    run_id,
+    case when total >= max_rows and not batch.finished then 'incomplete' when kept > 0 then 'failed' else 'done' end,
+    rows_failed := kept
+  );
   return total;
 end
 $$;

@@ -1,6 +1,7 @@
 //! The command line: what every command takes, and the list of commands.
 
 use std::cell::OnceCell;
+use std::io::{self, Write};
 
 use anyhow::{Context as _, Result};
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -10,7 +11,8 @@ use crate::commands::{
 };
 use crate::config;
 use crate::failure::Failure;
-use crate::output::{Color, Format, Report, Terminal, unsupported};
+use crate::output::{Color, Format, Report, Terminal, inert, unsupported};
+use crate::signals::StopSignal;
 
 /// Keeps the user_sessions table of a Supabase project.
 #[derive(Parser)]
@@ -105,6 +107,7 @@ impl Cli {
     /// # Errors
     /// The command's.
     pub fn run(self, terminal: &Terminal) -> Result<Box<dyn Report>> {
+        let stop = StopSignal::listen()?;
         self.command.check(terminal.format())?;
         // One thread: whatever waits here waits for the database, and a second one would only cost its start.
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -115,8 +118,9 @@ impl Cli {
             connection: &self.global.connection,
             terminal,
             canceller: OnceCell::new(),
+            stop,
         };
-        runtime.block_on(async {
+        let result = runtime.block_on(async {
             match self.command {
                 Command::Migrate(args) => args.run(&context).await,
                 Command::EndInactive(args) => args.run(&context).await,
@@ -131,6 +135,36 @@ impl Cli {
                 Command::Completions(args) => args.run(Self::command()),
                 Command::Man(args) => args.run(Self::command()),
             }
-        })
+        });
+        // A name lookup that was given up still blocks a thread.
+        runtime.shutdown_background();
+        result
     }
+}
+
+/// Writes what clap answers: help and version, or why it refuses the arguments. A refusal shows the argument, so one that
+/// may hold a password is left out of it.
+///
+/// # Errors
+/// The writer's.
+pub fn print(answer: &clap::Error) -> io::Result<()> {
+    let mut text = answer.render().to_string();
+    let mut is_safe = true;
+    for argument in std::env::args_os().skip(1) {
+        let argument = argument.to_string_lossy();
+        let value = argument.split_once('=').map(|(_, value)| value);
+        for shown in [Some(argument.as_ref()), value].into_iter().flatten() {
+            let may_be_secret = ["://", "@", "password"].iter().any(|mark| shown.contains(mark));
+            let safe = if may_be_secret { "…".into() } else { inert(shown) };
+            if safe != shown {
+                is_safe = false;
+                text = text.replace(shown, &safe);
+            }
+        }
+    }
+    if is_safe || !answer.use_stderr() {
+        return answer.print();
+    }
+    let lines: Vec<String> = text.lines().map(inert).collect();
+    writeln!(io::stderr(), "{}", lines.join("\n"))
 }

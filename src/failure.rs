@@ -20,6 +20,7 @@ pub mod exit {
 #[derive(Debug)]
 pub struct Failure {
     what: String,
+    excerpt: Vec<String>,
     hint: Option<String>,
     code: u8,
     is_transient: bool,
@@ -31,6 +32,7 @@ impl Failure {
     pub fn new(what: impl Into<String>) -> Self {
         Self {
             what: what.into(),
+            excerpt: Vec::new(),
             hint: None,
             code: exit::FAILED,
             is_transient: false,
@@ -62,6 +64,11 @@ impl Failure {
         }
     }
 
+    /// Adds lines to be shown below the first, as the place in a file.
+    pub fn with_excerpt(self, excerpt: Vec<String>) -> Self {
+        Self { excerpt, ..self }
+    }
+
     /// Adds the error below, shown with `--verbose`.
     pub fn because(self, source: impl Into<anyhow::Error>) -> Self {
         Self {
@@ -89,6 +96,11 @@ impl Failure {
     /// Whether trying again may work.
     pub fn is_transient(&self) -> bool {
         self.is_transient
+    }
+
+    /// The lines to be shown below the first.
+    pub fn excerpt(&self) -> &[String] {
+        &self.excerpt
     }
 
     /// What to do next, where there is something to do.

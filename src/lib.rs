@@ -14,3 +14,4 @@ mod output;
 mod retry;
 pub mod sandbox;
 pub mod schema;
+mod signals;

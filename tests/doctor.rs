@@ -25,6 +25,8 @@ fn doctor_is_quiet_about_a_healthy_database_and_tells_what_is_wrong() {
         "clock",
         "role",
         "grants",
+        "end-inactive-job",
+        "cleanup-job",
         "inactive",
         "past-retention",
         "implausible-times",
@@ -147,8 +149,195 @@ fn the_rights_that_the_api_has_on_the_table_are_told_as_they_are() {
     );
 }
 
+#[test]
+fn a_job_is_alive_while_its_runs_come_as_expected_whoever_runs_it() {
+    let db = Db::migrated(Grants::Closed);
+    let mut client = db.client();
+    let job = |arguments: &[&str]| {
+        checks(&db.sessctl(&[&["doctor", "--format", "json"], arguments].concat()))["end-inactive-job"].clone()
+    };
+    assert_eq!(job(&[]).1, "has not run yet");
+    db.sessctl(&["end-inactive", "--minutes", "30"]).ok();
+    let (level, message, _) = job(&["--expect-every", "10m"]);
+    assert_eq!(level, "ok");
+    assert!(message.ends_with(" s ago (cli)"), "{message}");
+    client
+        .batch_execute("update sessctl.run set started_at = now() - interval '30 minutes'")
+        .unwrap();
+    assert_eq!(job(&[]).0, "ok");
+    let (level, message, hint) = job(&["--expect-every", "10m"]);
+    assert_eq!(level, "problem");
+    assert_eq!(
+        message,
+        "the last run was 30 min ago (cli), and one is expected every 10 min"
+    );
+    assert_eq!(
+        hint,
+        "have cron run sessctl end-inactive --minutes 30, or run sessctl schedule install --minutes 30 --days 90"
+    );
+    // A run that was skipped is none.
+    let mut other = db.client();
+    other
+        .batch_execute("begin; select pg_advisory_xact_lock(1936028531, 2)")
+        .unwrap();
+    let skipped = db.sessctl(&["end-inactive", "--format", "json"]).json();
+    assert_eq!(skipped["skipped"], true);
+    assert_eq!(job(&["--expect-every", "10m"]).0, "problem");
+    other.batch_execute("rollback").unwrap();
+    // Without an expectation it is a day.
+    client
+        .batch_execute("update sessctl.run set started_at = now() - interval '3 days'")
+        .unwrap();
+    assert_eq!(job(&[]).0, "warning");
+    db.sessctl(&["doctor"]).ok();
+    db.sessctl(&["doctor", "--fail-on", "warning"]).exits(1);
+    crate::migrate::fill(&db, 1);
+    client
+        .batch_execute("update public.user_sessions set last_heartbeat_at = now() - interval '26 hours'")
+        .unwrap();
+    let (level, message, _) = job(&[]);
+    assert_eq!(level, "problem");
+    assert!(
+        message.ends_with("; the oldest session has been due for 1 d 1 h"),
+        "{message}"
+    );
+    // Whoever runs it.
+    client.batch_execute("select sessctl.end_inactive(30)").unwrap();
+    let (level, message, _) = job(&["--expect-every", "10m"]);
+    assert_eq!(level, "ok");
+    assert!(message.ends_with(" s ago (sql)"), "{message}");
+}
+
+#[test]
+fn a_run_that_failed_or_was_cut_off_is_not_fine() {
+    let db = Db::migrated(Grants::Closed);
+    crate::migrate::fill(&db, 3);
+    db.client()
+        .batch_execute(
+            "update public.user_sessions set status = 'ended', ended_at = now() - interval '100 days',
+               last_heartbeat_at = now() - interval '100 days'",
+        )
+        .unwrap();
+    let job = || checks(&db.sessctl(&["doctor", "--format", "json"]))["cleanup-job"].clone();
+    db.client().batch_execute("select sessctl.cleanup(90, 1)").unwrap();
+    let (level, message, hint) = job();
+    assert_eq!(level, "warning");
+    assert!(message.starts_with("the last run met its limit "), "{message}");
+    assert!(
+        message.ends_with("; the oldest session has been due for 10 d 0 h"),
+        "{message}"
+    );
+    assert!(hint.ends_with("sessctl cleanup --days 90"), "{hint}");
+    db.client()
+        .batch_execute("update sessctl.run set outcome = 'failed', message = 'out of luck'")
+        .unwrap();
+    let (level, message, _) = job();
+    assert_eq!(level, "problem");
+    assert!(message.contains("out of luck"), "{message}");
+    db.sessctl(&["cleanup"]).ok();
+    assert_eq!(job().0, "ok");
+}
+
+#[test]
+fn thresholds_are_those_of_the_last_run_or_of_the_flags() {
+    let db = Db::migrated(Grants::Closed);
+    crate::migrate::fill(&db, 2);
+    db.client()
+        .batch_execute(
+            "update public.user_sessions set status = 'ended', ended_at = now() - interval '100 days',
+               last_heartbeat_at = now() - interval '100 days' where session_id = '1';
+             update public.user_sessions set last_heartbeat_at = now() - interval '90 minutes' where session_id = '2'",
+        )
+        .unwrap();
+    let all = |arguments: &[&str]| checks(&db.sessctl(&[&["doctor", "--format", "json"], arguments].concat()));
+    let found = all(&[]);
+    assert_eq!(found["inactive"].1, "1 active session not seen for over an hour");
+    assert_eq!(found["past-retention"].1, "1 session that ended over 90 days ago");
+    db.sessctl(&["cleanup", "--days", "365"]).ok();
+    db.sessctl(&["end-inactive", "--minutes", "120"]).ok();
+    let found = all(&[]);
+    for check in ["inactive", "past-retention", "end-inactive-job", "cleanup-job"] {
+        assert_eq!(found[check].0, "ok", "{check}");
+    }
+    let found = all(&["--minutes", "80", "--days", "99"]);
+    assert_eq!(found["inactive"].1, "1 active session not seen for over 80 minutes");
+    assert_eq!(found["past-retention"].1, "1 session that ended over 99 days ago");
+    assert!(found["past-retention"].2.contains("sessctl cleanup --days 99"));
+}
+
+#[test]
+fn what_will_stop_maintenance_is_named_before_it_does() {
+    let db = Db::migrated(Grants::Closed);
+    let found = checks(&db.sessctl(&["doctor", "--format", "json"]).ok());
+    assert!(!found.contains_key("replica-identity"));
+    for check in ["foreign-keys", "trigger-functions"] {
+        assert_eq!(found[check].0, "ok", "{check}");
+    }
+    let publication = format!("streams_{}", db.name);
+    db.admin()
+        .batch_execute(&format!(
+            "create table public.events (id bigint primary key, session uuid constraint kept references public.user_sessions);
+             create index on public.events (session, id);
+             create table public.\"Notes\" (session uuid constraint slow references public.user_sessions on delete cascade);
+             create index on public.\"Notes\" (session) where session < '0fffffff-0000-4000-8000-000000000000';
+             create table public.pages (session text constraint fine references public.user_sessions (session_id) on delete set null);
+             create index on public.pages (session) where session is not null;
+             create function public.audit() returns trigger language plpgsql as 'begin return null; end';
+             create trigger audit after insert on public.user_sessions for each row execute function public.audit();
+             create function public.safe() returns trigger language plpgsql set search_path = '' as 'begin return null; end';
+             create trigger safe after insert on public.user_sessions for each row execute function public.safe();
+             create publication {publication} for table public.user_sessions, public.\"Notes\""
+        ))
+        .unwrap();
+    let found = checks(&db.sessctl(&["doctor", "--format", "json"]));
+    let (level, message, hint) = &found["foreign-keys"];
+    assert_eq!(level, "warning");
+    assert!(
+        message.contains("kept of public.events has no on delete action"),
+        "{message}"
+    );
+    let slow = "no index of public.\"Notes\" begins with session of slow";
+    assert!(message.contains(slow), "{message}");
+    assert!(
+        !message.contains("fine") && message.matches("no index of").count() == 1,
+        "{message}"
+    );
+    assert!(
+        hint.contains("references public.user_sessions (id) on delete cascade"),
+        "{hint}"
+    );
+    assert!(
+        hint.ends_with("create index concurrently on public.\"Notes\" (session)"),
+        "{hint}"
+    );
+    let (level, message, hint) = &found["trigger-functions"];
+    assert_eq!(level, "warning");
+    assert!(message.contains("public.audit() of trigger audit;"), "{message}");
+    assert_eq!(
+        hint,
+        "alter function public.audit() set search_path = public, extensions"
+    );
+    let (level, message, _) = &found["replica-identity"];
+    assert_eq!(level, "problem");
+    assert!(message.starts_with("public.\"Notes\" is in "), "{message}");
+    // What the hints say is done.
+    db.admin()
+        .batch_execute(
+            "alter table public.events drop constraint kept, add constraint kept foreign key (session) references
+               public.user_sessions (id) on delete cascade;
+             create index on public.\"Notes\" (session);
+             alter function public.audit() set search_path = public, extensions;
+             alter table public.\"Notes\" add primary key (session), replica identity default",
+        )
+        .unwrap();
+    let found = checks(&db.sessctl(&["doctor", "--format", "json"]));
+    for check in ["foreign-keys", "trigger-functions", "replica-identity"] {
+        assert_eq!(found[check].0, "ok", "{:?}", found[check]);
+    }
+}
+
 /// Level, message and hint by the check's name.
-fn checks(run: &Run) -> BTreeMap<String, (String, String, String)> {
+pub fn checks(run: &Run) -> BTreeMap<String, (String, String, String)> {
     let json = run.json();
     let lines = json["checks"].as_array().unwrap().iter().map(|line| {
         let text = |key: &str| line[key].as_str().unwrap_or_default().to_owned();

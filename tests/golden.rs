@@ -512,8 +512,8 @@ fn schedule() {
              select j.jobid, r.id, 'postgres', 'postgres', j.command, r.status, r.message, now() - r.ago, now() - r.ago + interval '12 ms'
              from cron.job as j,
                (values
-                 (100001, 'succeeded', '1234 rows', interval '1 hour'),
-                 (100002, 'failed', E'ERROR: out of luck\nand more', interval '2 hours')
+                 (100002, 'succeeded', '1234 rows', interval '1 hour'),
+                 (100001, 'failed', E'ERROR: out of luck\nand more', interval '2 hours')
                ) as r (id, status, message, ago)
              where j.jobname = 'sessctl-end-inactive'",
         )

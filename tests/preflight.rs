@@ -431,12 +431,12 @@ fn rows_that_violate_a_constraint() {
         (
             "drop constraint user_sessions_session_id_key",
             row(USER, "'a'", "'web'").repeat(2),
-            "is duplicated",
+            "could not create unique index \"user_sessions_session_id_key\"",
         ),
         (
             "drop constraint user_sessions_user_id_fkey",
             row("gen_random_uuid()", "'a'", "'web'"),
-            "is not present in table \"users\"",
+            "violates foreign key constraint \"user_sessions_user_id_fkey\"",
         ),
         (
             "alter user_id drop not null",

@@ -8,8 +8,8 @@ use postgres::{Client, NoTls};
 use serde_json::Value;
 use sessctl::sandbox::{Grants, Options, Sandbox};
 
-use crate::common::running::wait_for;
-use crate::common::{Db, Run, block_on, server, sessctl};
+use crate::common::running::{wait_for, wait_until};
+use crate::common::{Db, Run, block_on, number, server, sessctl};
 
 /// A server with pg_cron, or none where its package is not installed for this major version.
 pub fn with_pg_cron() -> Option<Sandbox> {
@@ -76,8 +76,8 @@ fn a_job_fires_ends_a_session_and_is_listed_with_its_rows() {
     assert_eq!(jobs["jobs"].as_array().unwrap().len(), 2);
     run(&sandbox, &["schedule", "list", "--format", "csv"])
         .ok()
-        .says("job,schedule,command,active,started,elapsed_ms,status,rows,message")
-        .says("sessctl-cleanup,17 3 * * *,");
+        .says("job,schedule,command,active,database,username,started,elapsed_ms,status,rows,message,met_limit")
+        .says("sessctl-cleanup,17 * * * *,");
     run(&sandbox, &["schedule", "install", "--cleanup", "whenever"])
         .exits(3)
         .says("nothing was changed");
@@ -98,33 +98,285 @@ fn a_job_fires_ends_a_session_and_is_listed_with_its_rows() {
         .unwrap();
     assert_eq!(ended.get::<_, i64>(0), 3);
     run(&sandbox, &["schedule", "list"]).ok().says("3 rows");
-    run(&sandbox, &["doctor"]).ok().says("sessctl-cleanup (17 3 * * *)");
-
-    client
-        .batch_execute(
-            "insert into cron.job_run_details (jobid, runid, database, username, command, status, return_message, start_time)
-             select jobid, 100000, 'postgres', 'postgres', command, 'failed', 'ERROR: out of luck', now() from cron.job where jobname = 'sessctl-cleanup'",
-        )
-        .unwrap();
-    run(&sandbox, &["doctor"])
-        .exits(1)
-        .says("sessctl-cleanup failed once in the last day: ERROR: out of luck");
-
-    client
-        .batch_execute(
-            "delete from cron.job_run_details where status = 'failed';
-             select cron.alter_job(jobid, active := false) from cron.job where jobname = 'sessctl-cleanup'",
-        )
-        .unwrap();
-    run(&sandbox, &["doctor"]).says("sessctl-cleanup is switched off");
-    run(&sandbox, &["schedule", "install"]).ok();
-    run(&sandbox, &["doctor"]).ok().says("sessctl-cleanup (17 3 * * *)");
+    run(&sandbox, &["doctor"]).ok().says("sessctl-cleanup (17 * * * *)");
 
     run(&sandbox, &["schedule", "remove"])
         .ok()
         .says("removed sessctl-cleanup, sessctl-end-inactive");
     run(&sandbox, &["schedule", "remove"]).ok().says("nothing to remove");
     run(&sandbox, &["schedule", "list"]).ok().says("no job");
+}
+
+/// A migrated project whose jobs are never due, so that no run changes what a test has set.
+fn with_jobs_that_never_run(numbers: &[&str]) -> Option<(Sandbox, Client)> {
+    let sandbox = with_pg_cron()?;
+    run(&sandbox, &["migrate", "--quiet"]).ok();
+    let install = [
+        "schedule",
+        "install",
+        "--end-inactive",
+        "0 0 30 2 *",
+        "--cleanup",
+        "0 0 31 2 *",
+    ];
+    run(&sandbox, &[&install, numbers].concat()).ok();
+    let client = Client::connect(&sandbox.url(), NoTls).unwrap();
+    Some((sandbox, client))
+}
+
+/// Runs of the cleanup job, as pg_cron notes them: their statuses in order.
+fn note_runs(client: &mut Client, statuses: &[&str], times: &str) {
+    let first = number(client, "select coalesce(max(runid), 0) from cron.job_run_details");
+    for (run, status) in (first + 1..).zip(statuses) {
+        let sql = format!(
+            "insert into cron.job_run_details (jobid, runid, database, username, command, status, return_message, start_time, end_time)
+             select jobid, {run}, database, username, command, '{status}', case '{status}' when 'failed' then 'ERROR: out of luck' end,
+               {times}, {times}
+             from cron.job where jobname = 'sessctl-cleanup'"
+        );
+        client.batch_execute(&sql).unwrap();
+    }
+}
+
+fn check(sandbox: &Sandbox, arguments: &[&str], name: &str) -> (String, String, String) {
+    let run = run(sandbox, &[&["doctor", "--format", "json"], arguments].concat());
+    crate::doctor::checks(&run)[name].clone()
+}
+
+#[test]
+fn the_newest_run_decides_and_the_last_failure_stays_listed() {
+    let Some((sandbox, mut client)) = with_jobs_that_never_run(&[]) else {
+        return;
+    };
+    note_runs(&mut client, &["failed"], "now() - interval '1 hour'");
+    let (level, message, hint) = check(&sandbox, &[], "schedule");
+    assert_eq!(
+        (level.as_str(), hint.as_str()),
+        ("problem", "run sessctl schedule list")
+    );
+    assert_eq!(message, "the last run of sessctl-cleanup failed: ERROR: out of luck");
+    note_runs(&mut client, &["succeeded"; 35], "now()");
+    let (level, message, _) = check(&sandbox, &[], "schedule");
+    assert_eq!(level, "ok");
+    assert!(
+        message.starts_with("sessctl-cleanup (0 0 31 2 *; 1 of the last 36 runs failed)"),
+        "{message}"
+    );
+    run(&sandbox, &["schedule", "list"]).ok().says("ERROR: out of luck");
+    // A run that could not connect has no times.
+    note_runs(&mut client, &["failed"], "null::timestamptz");
+    assert_eq!(check(&sandbox, &[], "schedule").0, "problem");
+    let listed = run(&sandbox, &["schedule", "list", "--format", "json"]).ok().json();
+    assert_eq!(listed["jobs"][0]["runs"][0]["status"], "failed", "{listed}");
+    // A run of the future is no news: it has not ended.
+    note_runs(&mut client, &["succeeded", "running"], "now()");
+    assert_eq!(check(&sandbox, &[], "schedule").0, "ok");
+}
+
+#[test]
+fn a_run_that_can_not_connect_is_a_problem() {
+    let Some((sandbox, mut client)) = with_jobs_that_never_run(&[]) else {
+        return;
+    };
+    client
+        .batch_execute(
+            "update cron.job set nodename = '/nonexistent', schedule = '* * * * *' where jobname = 'sessctl-end-inactive'",
+        )
+        .unwrap();
+    wait_until("a run that failed", || {
+        number(
+            &mut client,
+            "select count(*) from cron.job_run_details where status = 'failed'",
+        ) > 0
+    });
+    let (level, message, _) = check(&sandbox, &[], "schedule");
+    assert_eq!(level, "problem");
+    assert!(
+        message.starts_with("the last run of sessctl-end-inactive failed: "),
+        "{message}"
+    );
+    // install puts the host right.
+    run(&sandbox, &["schedule", "install", "--end-inactive", "0 0 30 2 *"]).ok();
+    assert_eq!(check(&sandbox, &[], "schedule").0, "ok");
+}
+
+#[test]
+fn a_job_in_another_database_is_named_and_put_right_and_one_of_another_user_refused() {
+    let Some((sandbox, mut client)) = with_jobs_that_never_run(&["--days", "365"]) else {
+        return;
+    };
+    client
+        .batch_execute(
+            "select cron.alter_job(jobid, database := 'template1') from cron.job where jobname = 'sessctl-cleanup'",
+        )
+        .unwrap();
+    run(&sandbox, &["schedule", "list"])
+        .ok()
+        .says("sessctl-cleanup  0 0 31 2 *  in database template1, as postgres");
+    let (level, message, hint) = check(&sandbox, &[], "schedule");
+    assert_eq!(
+        (level.as_str(), message.as_str()),
+        ("problem", "sessctl-cleanup runs in database template1, not in this one")
+    );
+    let expected =
+        "run sessctl schedule install --minutes 60 --days 365 --end-inactive '0 0 30 2 *' --cleanup '0 0 31 2 *'";
+    assert_eq!(hint, expected);
+    let install = [
+        "schedule",
+        "install",
+        "--minutes",
+        "60",
+        "--days",
+        "365",
+        "--end-inactive",
+        "0 0 30 2 *",
+        "--cleanup",
+        "0 0 31 2 *",
+    ];
+    run(&sandbox, &install).ok();
+    assert_eq!(check(&sandbox, &[], "schedule").0, "ok");
+
+    let mut admin = Client::connect(&sandbox.admin("postgres"), NoTls).unwrap();
+    admin
+        .batch_execute(
+            "insert into cron.job (schedule, command, nodename, nodeport, database, username, jobname)
+             select schedule, 'select sessctl.cleanup(30)', nodename, nodeport, database, 'supabase_auth_admin', jobname
+             from cron.job where jobname = 'sessctl-cleanup'",
+        )
+        .unwrap();
+    let (level, message, hint) = check(&sandbox, &[], "schedule");
+    assert_eq!(level, "problem");
+    assert_eq!(
+        message,
+        "sessctl-cleanup is there twice, of users postgres and supabase_auth_admin"
+    );
+    assert!(hint.contains("select cron.unschedule("), "{hint}");
+    run(&sandbox, &["schedule", "list"])
+        .ok()
+        .says("as supabase_auth_admin")
+        .says("as postgres");
+    run(&sandbox, &install)
+        .exits(3)
+        .says("user supabase_auth_admin has a job sessctl-cleanup already; nothing was changed")
+        .says("select cron.unschedule(");
+    assert_eq!(number(&mut client, "select count(*) from cron.job where active"), 3);
+}
+
+#[test]
+fn a_job_that_is_off_comes_back_with_its_own_numbers() {
+    let Some((sandbox, mut client)) = with_jobs_that_never_run(&["--minutes", "30", "--days", "365"]) else {
+        return;
+    };
+    client
+        .batch_execute("select cron.alter_job(jobid, active := false) from cron.job where jobname = 'sessctl-cleanup'")
+        .unwrap();
+    let (level, message, hint) = check(&sandbox, &[], "schedule");
+    assert_eq!(
+        (level.as_str(), message.as_str()),
+        ("warning", "sessctl-cleanup is switched off")
+    );
+    let expected =
+        "run sessctl schedule install --minutes 30 --days 365 --end-inactive '0 0 30 2 *' --cleanup '0 0 31 2 *'";
+    assert_eq!(hint, expected);
+    run(&sandbox, &["doctor"]).ok();
+    run(&sandbox, &["doctor", "--fail-on", "warning"]).exits(1);
+    // A year is kept, and nothing under it is past retention.
+    client
+        .batch_execute(
+            "insert into auth.users (id) values ('00000000-0000-4000-8000-000000000001');
+             insert into public.user_sessions (user_id, session_id, platform, status, ended_at, started_at, last_heartbeat_at)
+             select '00000000-0000-4000-8000-000000000001', n::text, 'web', 'ended', now() - n * interval '100 days',
+               now() - n * interval '101 days', now() - n * interval '100 days'
+             from generate_series(1, 4) n",
+        )
+        .unwrap();
+    let (_, message, hint) = check(&sandbox, &[], "past-retention");
+    assert_eq!(message, "1 session that ended over 365 days ago");
+    assert!(hint.starts_with("run sessctl cleanup --days 365,"), "{hint}");
+    assert_eq!(
+        check(&sandbox, &["--days", "90"], "past-retention").1,
+        "4 sessions that ended over 90 days ago"
+    );
+    let (level, message, _) = check(&sandbox, &[], "cleanup-job");
+    assert_eq!(level, "warning");
+    assert_eq!(message, "has not run yet; the oldest session has been due for 35 d 0 h");
+}
+
+#[test]
+fn a_scheduler_that_is_dead_is_a_problem_and_so_is_a_job_that_it_no_longer_starts() {
+    let Some((sandbox, mut client)) = with_jobs_that_never_run(&[]) else {
+        return;
+    };
+    let mut admin = Client::connect(&sandbox.admin("postgres"), NoTls).unwrap();
+    let schedulers = "select count(*) from pg_stat_activity where application_name = 'pg_cron scheduler'";
+    wait_until("the scheduler", || number(&mut admin, schedulers) == 1);
+    assert_eq!(check(&sandbox, &[], "schedule").0, "ok");
+    wait_until("the scheduler's end", || {
+        admin
+            .batch_execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'pg_cron scheduler'",
+            )
+            .unwrap();
+        number(&mut admin, schedulers) == 0
+    });
+    run(&sandbox, &["schedule", "install"]).ok();
+    client
+        .batch_execute(
+            "select sessctl.end_inactive(60), sessctl.cleanup(90);
+             update sessctl.run set source = 'pg_cron', started_at = now() - interval '3 days'",
+        )
+        .unwrap();
+    let (level, message, _) = check(&sandbox, &[], "schedule");
+    assert_eq!(level, "problem");
+    assert!(message.ends_with("is not running, so no job starts"), "{message}");
+    for (job, every) in [("end-inactive-job", "5 min"), ("cleanup-job", "hour")] {
+        let (level, message, hint) = check(&sandbox, &[], job);
+        assert_eq!(
+            (level.as_str(), hint.as_str()),
+            ("problem", "run sessctl schedule list: it shows what pg_cron ran")
+        );
+        assert_eq!(
+            message,
+            format!("the last run was 3 d 0 h ago (pg_cron), and one is expected every {every}")
+        );
+    }
+    // A run of anybody's is one.
+    run(&sandbox, &["end-inactive"]).ok();
+    assert_eq!(check(&sandbox, &[], "end-inactive-job").0, "ok");
+}
+
+#[test]
+fn a_run_that_met_its_limit_is_listed_so() {
+    let Some((sandbox, mut client)) = with_jobs_that_never_run(&[]) else {
+        return;
+    };
+    for (job, runid) in [("sessctl-cleanup", 1000), ("sessctl-end-inactive", 1001)] {
+        client
+            .batch_execute(&format!(
+                "insert into cron.job_run_details (jobid, runid, database, username, command, status, return_message, start_time, end_time)
+                 select jobid, {runid}, database, username, command, 'succeeded', '5 rows', now() - interval '2 minutes', now()
+                 from cron.job where jobname = '{job}'"
+            ))
+            .unwrap();
+    }
+    client
+        .batch_execute(
+            "insert into sessctl.run (id, job, source, cutoff, started_at, finished_at, outcome, rows_done)
+             values (gen_random_uuid(), 'cleanup', 'pg_cron', now(), now() - interval '1 minute', now(), 'incomplete', 5);
+             update sessctl.job set last_run = (select id from sessctl.run) where name = 'cleanup'",
+        )
+        .unwrap();
+    let jobs = run(&sandbox, &["schedule", "list", "--format", "json"]).ok().json();
+    assert_eq!(jobs["jobs"][0]["runs"][0]["met_limit"], true, "{jobs}");
+    assert_eq!(jobs["jobs"][1]["runs"][0]["met_limit"], false, "{jobs}");
+    run(&sandbox, &["schedule", "list"])
+        .ok()
+        .says("5 rows, and met its limit");
+    let (level, message, _) = check(&sandbox, &[], "cleanup-job");
+    assert_eq!(
+        (level.as_str(), message.as_str()),
+        ("warning", "the last run met its limit 1 min ago (pg_cron)")
+    );
 }
 
 #[test]
@@ -206,6 +458,6 @@ fn a_dry_run_prints_sql_and_needs_no_database() {
     assert_eq!(
         run.stdout,
         "select cron.schedule('sessctl-end-inactive', '*/5 * * * *', 'select from generate_series(1, sessctl.end_inactive(60, 50000))');\n\
-         select cron.schedule('sessctl-cleanup', '17 3 * * *', 'select from generate_series(1, sessctl.cleanup(30, 500000))');\n"
+         select cron.schedule('sessctl-cleanup', '17 * * * *', 'select from generate_series(1, sessctl.cleanup(30, 500000))');\n"
     );
 }

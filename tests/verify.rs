@@ -152,7 +152,8 @@ fn of_a_changed_function_and_view_the_changed_lines_are_shown() {
              end
              $$;
              create or replace view sessctl.ended_session with (security_invoker = true) as
-             select s.ctid as row_id, s.ended_at from public.user_sessions as s where s.ended_at is not null",
+             select s.ctid as row_id, s.id, s.session_id, s.ended_at from only public.user_sessions as s
+             where s.ended_at is not null",
         )
         .unwrap();
     let run = db.sessctl(&["verify"]).exits(1).says(
@@ -300,5 +301,34 @@ fn what_a_role_can_do_without_a_right_of_its_own_is_drift() {
         admin.batch_execute(change).unwrap();
         run(&["verify"]).exits(1).says(says);
         admin.batch_execute(back).unwrap();
+    }
+}
+
+#[test]
+fn a_copy_of_the_schema_without_rows_is_told_as_one_and_adopted() {
+    for copied in [
+        "truncate sessctl.schema_history, sessctl.run, sessctl.job",
+        "truncate sessctl.run, sessctl.job; drop table sessctl.schema_history",
+    ] {
+        let db = Db::migrated(Grants::Closed);
+        db.admin().batch_execute(copied).unwrap();
+        for arguments in [
+            &["verify"][..],
+            &["verify", "--format", "github"],
+            &["status"],
+            &["doctor"],
+        ] {
+            let run = db.sessctl(arguments);
+            assert_eq!(run.code, i32::from(arguments != ["status"]), "{arguments:?}: {run:?}");
+            let run = run.says("a preview branch").says("run sessctl migrate");
+            assert!(!run.stdout.contains("pending"), "{arguments:?}: {}", run.stdout);
+        }
+        assert_eq!(db.sessctl(&["verify", "--format", "json"]).json()["unrecorded"], true);
+        assert_eq!(db.sessctl(&["status", "--format", "json"]).json()["unrecorded"], true);
+        db.sessctl(&["migrate"]).ok();
+        db.sessctl(&["verify"]).ok();
+        for command in ["status", "doctor", "end-inactive"] {
+            db.sessctl(&[command]).ok();
+        }
     }
 }

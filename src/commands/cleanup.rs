@@ -20,6 +20,9 @@ pub struct Args {
     /// The most rows of one transaction
     #[arg(long, value_name = "N", default_value_t = CLEANUP.batch_size, value_parser = clap::value_parser!(i32).range(1..=1_000_000))]
     batch_size: i32,
+    /// Exit with 0 although a foreign key of another table keeps sessions
+    #[arg(long)]
+    keep_referenced: bool,
     #[command(flatten)]
     options: Options,
 }
@@ -34,6 +37,7 @@ impl Args {
             batch_size: self.batch_size,
             include_idle: false,
             at_last_seen: false,
+            keep_referenced: self.keep_referenced,
         };
         self.options.run(&work, context).await
     }

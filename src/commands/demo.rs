@@ -7,7 +7,6 @@ use clap::Args as ClapArgs;
 
 use super::Context;
 use super::sandbox::{Shape, command_for};
-use super::stops::Stops;
 use crate::config::Target;
 use crate::database::Database;
 use crate::failure::{Failure, exit};
@@ -33,9 +32,12 @@ pub struct Args {
 
 impl Args {
     pub async fn run(&self, context: &Context<'_>) -> Result<Box<dyn Report>> {
-        let mut stops = Stops::listen()?;
         tokio::select! {
-            _ = stops.next() => Err(Failure::interrupted("stopped; the sandbox is gone with everything in it").into()),
+            // First: after initdb, which blocks, nothing more is begun.
+            biased;
+            () = context.stop.requested() => {
+                Err(Failure::interrupted("stopped; the sandbox is gone with everything in it").into())
+            }
             shown = self.show(context) => match shown {
                 Err(error) if is_broken_pipe(&error) => Ok(Box::new(Done { code: exit::DONE })),
                 other => other,

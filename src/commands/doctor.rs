@@ -3,19 +3,47 @@
 use std::io;
 
 use anyhow::Result;
-use clap::Args as ClapArgs;
+use clap::{Args as ClapArgs, ValueEnum};
+use humantime::Duration as HumanDuration;
 use serde::Serialize;
 
 use super::Context;
-use crate::doctor::{self, Level, Line};
+use crate::doctor::{self, Asked, Level, Line};
 use crate::failure::exit;
-use crate::output::{Page, Report, Rows, Style, one_line};
+use crate::maintenance::{CLEANUP, END_INACTIVE};
+use crate::output::{Page, Report, Rows, Style};
 
 /// Check connection, rights, sessions and surroundings: one line each, with a hint
 ///
-/// Exits with 1 if a line is a problem.
+/// Exits with 1 if a line is a problem, or with --fail-on warning if one is a warning. Thresholds and schedules are those of
+/// pg_cron's jobs, else of the last run.
 #[derive(ClapArgs, Debug)]
-pub struct Args {}
+pub struct Args {
+    /// Minutes without a sign of life after which a session should have ended, instead of the job's own
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(END_INACTIVE.range.clone()))]
+    minutes: Option<i32>,
+    /// Days after its end when a session should be deleted, instead of the job's own
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(CLEANUP.range.clone()))]
+    days: Option<i32>,
+    /// How often end-inactive runs where pg_cron does not run it, such as 10m
+    #[arg(long, value_name = "TIME")]
+    expect_every: Option<HumanDuration>,
+    /// Which lines make the exit code 1
+    #[arg(long, value_enum, default_value_t, value_name = "LEVEL")]
+    fail_on: FailOn,
+}
+
+/// Ten years, the longest time that --expect-every is taken for, in seconds.
+const LONGEST: u64 = 10 * 366 * 24 * 60 * 60;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum FailOn {
+    /// Warnings and problems
+    Warning,
+    /// Problems
+    #[default]
+    Problem,
+}
 
 impl Args {
     /// Runs the command.
@@ -24,11 +52,22 @@ impl Args {
     /// It could not look.
     pub async fn run(&self, context: &Context<'_>) -> Result<Box<dyn Report>> {
         let database = context.connect("doctor").await?;
-        let lines = doctor::examine(&database).await?;
+        let asked = Asked {
+            minutes: self.minutes,
+            days: self.days,
+            expect_every: self
+                .expect_every
+                .map(|time| time.as_secs().clamp(1, LONGEST).cast_signed()),
+        };
+        let lines = doctor::examine(&database, asked).await?;
+        let tolerated = match self.fail_on {
+            FailOn::Warning => Level::Ok,
+            FailOn::Problem => Level::Warning,
+        };
         let target = database.target().to_string();
         database.close().await;
         Ok(Box::new(Diagnosis {
-            ok: lines.iter().all(|line| line.finding.level != Level::Problem),
+            ok: lines.iter().all(|line| line.finding.level <= tolerated),
             target,
             checks: lines,
         }))
@@ -52,13 +91,13 @@ fn words(level: Level) -> (&'static str, Style) {
 
 impl Report for Diagnosis {
     fn table(&self, out: &mut Page<'_>) -> io::Result<()> {
-        out.raw(&out.paint(Style::Bold, &self.target))?;
+        out.line(out.paint(Style::Bold, &self.target))?;
         for Line { check, finding } in &self.checks {
             let (word, style) = words(finding.level);
             let label = out.paint(style, &format!("{word:7}"));
-            out.raw(&format!("{label}  {check:17}  {}", one_line(&finding.message)))?;
+            out.line(label + format!("  {check:17}  {}", finding.message))?;
             if let Some(hint) = &finding.hint {
-                out.raw(&out.paint(Style::Dim, &format!("{:28}→ {hint}", "")))?;
+                out.line(out.paint(Style::Dim, &format!("{:28}→ {hint}", "")))?;
             }
         }
         Ok(())

@@ -50,6 +50,7 @@ impl Args {
             threshold: self.minutes,
             batch_size: self.batch_size,
             include_idle: self.include_idle,
+            keep_referenced: false,
             at_last_seen: self.ended_at == EndedAt::LastHeartbeat,
         };
         self.options.run(&work, context).await

@@ -1,12 +1,13 @@
 //! What end-inactive and cleanup share: their options, the run, and its report.
 
 use std::io;
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args as ClapArgs;
-use humantime::Duration as HumanDuration;
 
-use super::{Context, interrupted};
+use super::Context;
+use crate::config::duration;
 use crate::maintenance::{self, Event, Outcome, Work};
 use crate::output::{Page, Report, Style};
 
@@ -17,11 +18,11 @@ pub(super) struct Options {
     #[arg(long)]
     dry_run: bool,
     /// Pause between two batches
-    #[arg(long, value_name = "TIME", default_value = "0s")]
-    pause: HumanDuration,
-    /// Stop after this time, between two batches; the next run goes on
-    #[arg(long, value_name = "TIME")]
-    max_runtime: Option<HumanDuration>,
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "0s")]
+    pause: Duration,
+    /// Stop after this time, at most 10 seconds later; the next run goes on
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    max_runtime: Option<Duration>,
     /// How often in a row a lost connection, a deadlock or a lock timeout is tried again
     #[arg(long, value_name = "N", default_value_t = 5)]
     max_retries: u32,
@@ -32,20 +33,28 @@ impl Options {
     pub(super) async fn run(&self, work: &Work, context: &Context<'_>) -> Result<Box<dyn Report>> {
         let options = maintenance::Options {
             dry_run: self.dry_run,
-            pause: self.pause.into(),
-            max_runtime: self.max_runtime.map(Into::into),
+            pause: self.pause,
+            max_runtime: self.max_runtime,
             max_retries: self.max_retries,
         };
         let database = context.connect_to_change(work.job.name).await?;
         let bar = context.terminal.counter(&format!("sessions {}", work.job.done));
-        let stop = Box::pin(async { interrupted().await.map(|_| ()) });
         let observe = |event: Event<'_>| match event {
             Event::Progress(rows) => bar.set_position(rows),
             Event::Note(text) => context.terminal.note(text),
         };
-        let outcome = maintenance::run(work, &options, database, stop, &observe).await;
+        let outcome = maintenance::run(work, &options, database, &context.stop, &observe).await;
         bar.finish_and_clear();
-        Ok(Box::new(outcome?))
+        let outcome = outcome?;
+        for line in outcome.failures().lines() {
+            context
+                .terminal
+                .error_line(&format!("{} could not do {line}", work.job.name));
+        }
+        if let Some(hint) = outcome.failures().hint() {
+            context.terminal.hint_line(hint);
+        }
+        Ok(Box::new(outcome))
     }
 }
 
@@ -56,7 +65,7 @@ impl Report for Outcome {
         } else {
             Style::Warning
         };
-        out.raw(&out.paint(style, &self.sentence()))
+        out.line(out.paint(style, &self.sentence()))
     }
 
     fn code(&self) -> u8 {

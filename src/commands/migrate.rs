@@ -2,15 +2,17 @@
 
 mod report;
 
+use std::time::Duration;
+
 use anyhow::Result;
 use clap::Args as ClapArgs;
-use humantime::Duration as HumanDuration;
 
-use super::{Context, interrupted};
+use super::Context;
+use crate::config::{duration, timeout};
 use crate::database::Database;
 use crate::failure::Failure;
 use crate::migrations::{LockLimits, Plan};
-use crate::output::{Report, one_line};
+use crate::output::Report;
 use report::{DryRun, Outcome};
 
 /// Bring the database to this version's schema, fresh or made by hand
@@ -23,23 +25,22 @@ pub struct Args {
     #[arg(long, value_name = "VERSION", value_parser = clap::value_parser!(i32).range(1..))]
     target: Option<i32>,
     /// How long a statement may wait for a lock on a table, and so hold up all who come after it; it is tried some times
-    #[arg(long, value_name = "TIME", default_value = "200ms")]
-    lock_timeout: HumanDuration,
+    #[arg(long, value_name = "TIME", value_parser = timeout, default_value = "200ms")]
+    lock_timeout: Duration,
     /// How long to wait for another migrate
-    #[arg(long, value_name = "TIME", default_value = "60s")]
-    lock_wait: HumanDuration,
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
+    lock_wait: Duration,
 }
 
 impl Args {
     /// # Errors
     /// A database that can't be migrated, or a migration that failed.
     pub async fn run(&self, context: &Context<'_>) -> Result<Box<dyn Report>> {
-        let database = context.connect_to_change("migrate").await?;
+        let database = context.connect_to_change("migrate").await?.without_statement_timeout();
         let cancel = database.canceller();
         let outcome = tokio::select! {
             outcome = self.migrate(&database, context) => outcome,
-            stopped = interrupted() => {
-                stopped?;
+            () = context.stop.requested() => {
                 // Without it the server would go on with the statement, for a client that is gone.
                 cancel.cancel().await;
                 return Err(Failure::interrupted(
@@ -63,12 +64,12 @@ impl Args {
         for policy in &plan.leaves {
             context.terminal.warn(&format!(
                 "{} is not sessctl's and stays; sessctl verify shows what it lets pass",
-                one_line(&policy.to_string())
+                policy
             ));
         }
         let limits = LockLimits {
-            lock_timeout: self.lock_timeout.into(),
-            lock_wait: self.lock_wait.into(),
+            lock_timeout: self.lock_timeout,
+            lock_wait: self.lock_wait,
         };
         let applied = plan.apply(database, limits, &note).await?;
         Ok(Box::new(Outcome {

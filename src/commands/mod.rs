@@ -10,7 +10,6 @@ pub mod migrate;
 pub mod sandbox;
 pub mod schedule;
 pub mod status;
-mod stops;
 pub mod summary;
 pub mod verify;
 
@@ -18,13 +17,13 @@ use std::cell::OnceCell;
 use std::time::Duration;
 
 use anyhow::Result;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{self, Target};
 use crate::database::{Canceller, Database};
 use crate::failure::Failure;
 use crate::output::Terminal;
 use crate::retry::{Backoff, retry};
+use crate::signals::StopSignal;
 
 /// The pauses of --wait between two attempts to connect.
 const WAIT: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
@@ -37,6 +36,8 @@ pub struct Context<'a> {
     pub terminal: &'a Terminal,
     /// Stops what the server does for this command.
     pub canceller: OnceCell<Canceller>,
+    /// Whether it is to stop.
+    pub stop: StopSignal,
 }
 
 impl Context<'_> {
@@ -79,10 +80,8 @@ impl Context<'_> {
     /// Its own, or that it was stopped.
     pub async fn until_stopped<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         tokio::select! {
-            // It listens before the work begins.
             biased;
-            stopped = interrupted() => {
-                stopped?;
+            () = self.stop.requested() => {
                 if let Some(canceller) = self.canceller.get() {
                     canceller.cancel().await;
                 }
@@ -91,26 +90,4 @@ impl Context<'_> {
             result = work => result,
         }
     }
-}
-
-/// Which signal asked the program to stop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
-    /// SIGINT, as Ctrl-C sends it.
-    Interrupt,
-    /// SIGTERM; for a sandbox SIGHUP too.
-    Terminate,
-}
-
-/// Comes back when SIGINT or SIGTERM asks the program to stop.
-///
-/// # Errors
-/// The system gives no signals.
-pub async fn interrupted() -> Result<Stop, Failure> {
-    let listen = |kind| signal(kind).map_err(|error| Failure::new("can't listen for signals").because(error));
-    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
-    Ok(tokio::select! {
-        _ = interrupt.recv() => Stop::Interrupt,
-        _ = terminate.recv() => Stop::Terminate,
-    })
 }

@@ -9,10 +9,9 @@ use std::process::ExitStatus;
 use anyhow::Result;
 use clap::Args as ClapArgs;
 use serde::Serialize;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
-use super::stops::{Stops, terminate};
-use super::{Context, Stop};
+use super::Context;
 use crate::failure::{Failure, exit};
 use crate::output::{Done, Page, Report};
 use crate::sandbox::{Grants, Options, Sandbox};
@@ -56,14 +55,17 @@ pub struct Args {
 
 impl Args {
     pub async fn run(&self, context: &Context<'_>) -> Result<Box<dyn Report>> {
-        let mut stops = Stops::listen()?;
         context.terminal.note("starting a throwaway PostgreSQL");
         let options = Options {
             pg_cron: self.pg_cron,
             ..self.shape.options()
         };
         let sandbox = tokio::select! {
-            _ = stops.next() => return Err(Failure::interrupted("stopped while the sandbox was starting").into()),
+            // First: after initdb, which blocks, nothing more is begun.
+            biased;
+            () = context.stop.requested() => {
+                return Err(Failure::interrupted("stopped while the sandbox was starting").into());
+            }
             sandbox = Sandbox::start(&options) => sandbox?,
         };
         let Some((program, arguments)) = self.command.split_first() else {
@@ -75,22 +77,20 @@ impl Args {
             context
                 .terminal
                 .note("waiting; Ctrl-C stops it and removes all it wrote");
-            stops.next().await;
+            context.stop.requested().await;
             return Ok(Box::new(Done { code: exit::DONE }));
         };
+        // Ctrl-C in a terminal reaches the command by itself, and its end is the end.
+        context.stop.share();
         let mut child = command_for(&sandbox, program.as_ref())
             .args(arguments)
             .spawn()
             .map_err(|error| Failure::new(format!("can't run {}: {error}", program.display())))?;
-        let status = loop {
-            tokio::select! {
-                status = child.wait() => break status?,
-                stop = stops.next() => {
-                    // Ctrl-C in a terminal reaches the command by itself, and its end is the end.
-                    if stop == Stop::Terminate {
-                        terminate(&child).await;
-                    }
-                }
+        let status = tokio::select! {
+            status = child.wait() => status?,
+            () = context.stop.requested() => {
+                terminate(&child).await;
+                child.wait().await?
             }
         };
         Ok(Box::new(Done { code: code_of(status) }))
@@ -109,6 +109,14 @@ pub(super) fn command_for(sandbox: &Sandbox, program: &Path) -> Command {
     command
 }
 
+/// Sends SIGTERM.
+async fn terminate(child: &Child) {
+    if let Some(pid) = child.id() {
+        // Where it is gone already, there is nothing to stop.
+        let _ = Command::new("kill").arg(pid.to_string()).status().await;
+    }
+}
+
 /// As a shell has it: the command's code, or 128 and the signal that ended it.
 fn code_of(status: ExitStatus) -> u8 {
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
@@ -123,6 +131,6 @@ struct Url {
 
 impl Report for Url {
     fn table(&self, out: &mut Page<'_>) -> io::Result<()> {
-        out.line(&self.database_url)
+        out.line(self.database_url.as_str())
     }
 }

@@ -10,7 +10,8 @@ use serde_json::json;
 use super::Context;
 use crate::maintenance::{self, JobState, RunState};
 use crate::migrations::{self, History};
-use crate::output::{Page, Report, Rows, Style, count, one_line};
+use crate::output::{Page, Report, Rows, Style, Text, count};
+use crate::schema::{ADOPT, UNRECORDED};
 
 /// Show each migration, and the last run of each job
 #[derive(ClapArgs, Debug)]
@@ -50,6 +51,8 @@ struct Status {
     version: i32,
     /// A newer sessctl has been here.
     newer: bool,
+    /// The schema is there, and its history is not. The record of runs comes with the schema.
+    unrecorded: bool,
     migrations: Vec<Line>,
     /// Absent where the record can't be read.
     jobs: Option<Vec<JobState>>,
@@ -84,6 +87,7 @@ impl Status {
         }));
         Self {
             version: history.version(),
+            unrecorded: applied.is_empty() && jobs.is_some(),
             newer: lines.iter().any(|line| line.state == State::Unknown),
             migrations: lines,
             jobs,
@@ -101,10 +105,10 @@ fn words(state: State) -> (&'static str, Style) {
 }
 
 /// The cells of a job's row.
-fn job_cells(out: &Page<'_>, job: &JobState) -> Vec<String> {
-    let started = |run: &RunState| run.started_at.format("%F %T").to_string();
-    let by = |run: &RunState| one_line(&format!("{} ({})", run.source, run.role));
-    let mut cells = vec![one_line(&job.job)];
+fn job_cells(out: &Page<'_>, job: &JobState) -> Vec<Text> {
+    let started = |run: &RunState| Text::from(run.started_at.format("%F %T").to_string());
+    let by = |run: &RunState| Text::from(format!("{} ({})", run.source, run.role));
+    let mut cells = vec![Text::from(job.job.as_str())];
     match &job.last_run {
         Some(run) => {
             let style = match run.outcome.as_str() {
@@ -112,12 +116,17 @@ fn job_cells(out: &Page<'_>, job: &JobState) -> Vec<String> {
                 "failed" | "lost" => Style::Bad,
                 _ => Style::Warning,
             };
-            cells.extend([started(run), by(run), out.paint(style, &run.outcome), count(run.rows)]);
+            cells.extend([
+                started(run),
+                by(run),
+                out.paint(style, &run.outcome),
+                count(run.rows).into(),
+            ]);
         }
-        None => cells.extend(["never", "", "", ""].map(String::from)),
+        None => cells.extend(["never", "", "", ""].map(Text::from)),
     }
     match &job.last_success {
-        Some(run) => cells.extend([started(run), by(run), count(run.rows)]),
+        Some(run) => cells.extend([started(run), by(run), count(run.rows).into()]),
         None => cells.push("never".into()),
     }
     cells
@@ -125,18 +134,20 @@ fn job_cells(out: &Page<'_>, job: &JobState) -> Vec<String> {
 
 impl Report for Status {
     fn table(&self, out: &mut Page<'_>) -> io::Result<()> {
+        if self.unrecorded {
+            return out.line(format!("{UNRECORDED}: {ADOPT}"));
+        }
         let rows = self.migrations.iter().map(|line| {
             let (word, style) = words(line.state);
             let when = line.applied_on.as_deref().unwrap_or_default();
             vec![
-                format!("V{}", line.version),
-                one_line(&line.name),
+                format!("V{}", line.version).into(),
+                line.name.as_str().into(),
                 out.paint(style, word),
-                one_line(when.split('.').next().unwrap_or_default()),
+                when.split('.').next().unwrap_or_default().into(),
             ]
         });
-        let rows: Vec<Vec<String>> = rows.collect();
-        out.grid(&["version", "name", "state", "applied on (UTC)"], rows)?;
+        out.grid(&["version", "name", "state", "applied on (UTC)"], rows.collect())?;
         let pending = self
             .migrations
             .iter()
@@ -150,7 +161,7 @@ impl Report for Status {
                 self.version
             ),
         };
-        out.line(&line)?;
+        out.line(line)?;
         match &self.jobs {
             Some(jobs) => {
                 out.line("")?;

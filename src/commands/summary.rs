@@ -8,7 +8,7 @@ use clap::Args as ClapArgs;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Context;
-use crate::output::{Page, Report, Rows, Style, count, one_line, span};
+use crate::output::{Page, Report, Rows, Style, Text, count, span};
 
 /// The width of the bar that shows a platform's share.
 const BAR_WIDTH: u64 = 20;
@@ -102,14 +102,14 @@ impl Report for Summary {
         if out.styled() {
             header.push("share");
         }
-        let mut rows: Vec<Vec<String>> = Vec::new();
+        let mut rows: Vec<Vec<Text>> = Vec::new();
         for row in &self.platforms {
-            let mut cells = vec![
-                one_line(&row.platform),
-                count(row.active_count),
-                minutes(row.avg_session_minutes),
-                one_line(&self.ago(row.oldest_session.as_deref())),
-                one_line(&self.ago(row.latest_activity.as_deref())),
+            let mut cells: Vec<Text> = vec![
+                row.platform.as_str().into(),
+                count(row.active_count).into(),
+                minutes(row.avg_session_minutes).into(),
+                self.ago(row.oldest_session.as_deref()).into(),
+                self.ago(row.latest_activity.as_deref()).into(),
             ];
             if out.styled() {
                 let filled = row.active_count * BAR_WIDTH / self.total_active.max(1);

@@ -26,6 +26,23 @@ pub(crate) enum Error {
          remove it, or write a space as %20"
     )]
     Whitespace,
+    /// Copied along from a web page, a chat or a document.
+    #[error(
+        "{place} holds an invisible character, U+{:04X}: delete it, or if it belongs to the password, write it as {} in \
+         a URL",
+        u32::from(*character),
+        escape(*character)
+    )]
+    Invisible {
+        /// The connection string, or a variable's name.
+        place: &'static str,
+        character: char,
+    },
+    #[error(
+        "the password stands in brackets, as in the dashboard's [YOUR-PASSWORD]: remove them, or write brackets that \
+         belong to it as %5B and %5D"
+    )]
+    BracketedPassword,
     #[error("unescaped character in {part} of the URL: write {}", encodings(characters))]
     Unescaped {
         part: Part,
@@ -103,8 +120,15 @@ fn or(variable: Option<&str>) -> String {
 }
 
 fn encodings(characters: &[char]) -> String {
-    let one = |character: &char| format!("`{character}` as `%{:02X}`", u32::from(*character));
+    let one = |character: &char| format!("`{character}` as `{}`", escape(*character));
     characters.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+/// A character percent-encoded, whichever it is.
+fn escape(character: char) -> String {
+    let mut bytes = [0; 4];
+    let bytes = character.encode_utf8(&mut bytes).bytes();
+    bytes.map(|byte| format!("%{byte:02X}")).collect()
 }
 
 /// A part of a connection string, for errors.

@@ -1,5 +1,7 @@
 //! Where the connection string comes from, and in what order.
 
+mod dotenv;
+mod duration;
 mod error;
 mod key_value;
 mod parameters;
@@ -8,18 +10,18 @@ mod target;
 mod tls;
 mod url;
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::env::VarError;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args as ClapArgs;
-use humantime::Duration as HumanDuration;
 
+use error::Error;
 use parameters::Environment;
 use target::{Overrides, parse};
 
+pub(crate) use duration::{duration, timeout};
 pub(crate) use supabase::SupabaseHost;
 pub use target::Target;
 pub(crate) use tls::{RootCert, SslMode, TlsPolicy};
@@ -28,6 +30,10 @@ use crate::failure::Failure;
 use crate::output::Terminal;
 
 const VARIABLES: [&str; 2] = ["DATABASE_URL", "SUPABASE_DB_URL"];
+
+/// What to do where a `$` of a `.env` file is no longer in the connection string.
+pub(crate) const EXPANDED: &str = "in .env, $NAME was replaced by the value of that variable: if the $ belongs to the \
+    password, put the whole connection string into single quotes, or write the $ as %24 in a URL";
 
 /// The flags that say which database, and how to reach it.
 #[derive(ClapArgs, Clone)]
@@ -42,18 +48,22 @@ pub struct Args {
     /// File with the CA that verify-ca and verify-full trust, or "system"
     #[arg(long, global = true, value_name = "PATH", value_parser = |path: &str| Ok::<_, String>(RootCert::from(path)))]
     sslrootcert: Option<RootCert>,
-    /// How long to try each address (default 10s)
-    #[arg(long, global = true, value_name = "TIME")]
-    connect_timeout: Option<HumanDuration>,
+    /// How long connecting may take, to each address (default 10s)
+    #[arg(long, global = true, value_name = "TIME", value_parser = duration)]
+    connect_timeout: Option<Duration>,
+    /// How long an answer of the server may take (default 60s); a migration takes the time that it needs
+    #[arg(long, global = true, value_name = "TIME", value_parser = timeout)]
+    timeout: Option<Duration>,
     /// Wait this long for a server that is starting; not for one that refuses the password
     #[arg(
         long,
         global = true,
         value_name = "TIME",
+        value_parser = duration,
         default_value = "0s",
         hide_default_value = true
     )]
-    wait: HumanDuration,
+    wait: Duration,
 }
 
 impl Args {
@@ -62,58 +72,68 @@ impl Args {
     /// # Errors
     /// No connection string anywhere, or one that can't be understood; never with any part of it in the message.
     pub fn target(&self, terminal: &Terminal) -> Result<Target> {
-        let text = match &self.database_url {
-            Some(text) => text.clone(),
-            None => find(|name| std::env::var(name).ok(), Path::new(".env"), terminal)?,
+        let given = match &self.database_url {
+            Some(text) => Given::exactly(text.clone()),
+            None => find(Path::new(".env"), terminal)?,
         };
         let overrides = Overrides {
             sslmode: self.sslmode,
             sslrootcert: self.sslrootcert.clone(),
-            connect_timeout: self.connect_timeout.map(Into::into),
+            connect_timeout: self.connect_timeout,
+            timeout: self.timeout,
         };
-        let target = Environment::from_process().and_then(|environment| parse(&text, &environment, &overrides));
-        Ok(target.map_err(Failure::from)?)
+        let target = Environment::from_process().and_then(|environment| parse(&given.text, &environment, &overrides));
+        match target {
+            Ok(target) => Ok(target.expanded(given.is_expanded)),
+            Err(error) if given.is_expanded => Err(Failure::from(error).hint(EXPANDED).into()),
+            Err(error) => Err(Failure::from(error).into()),
+        }
     }
 
     /// How long to wait for a server that is starting.
     pub fn wait(&self) -> Duration {
-        self.wait.into()
+        self.wait
+    }
+}
+
+/// A connection string as it was given.
+struct Given {
+    text: String,
+    /// Whether a `$NAME` in it was replaced by the value of a variable.
+    is_expanded: bool,
+}
+
+impl Given {
+    fn exactly(text: String) -> Self {
+        Self {
+            text,
+            is_expanded: false,
+        }
     }
 }
 
 /// The environment comes first; a `.env` file counts only where the environment has neither variable.
-fn find(environment: impl Fn(&str) -> Option<String>, file: &Path, terminal: &Terminal) -> Result<String> {
-    let given = |text: &String| !text.trim().is_empty();
-    if let Some(text) = VARIABLES.iter().find_map(|name| environment(name).filter(given)) {
-        return Ok(text);
-    }
-    let entries: Vec<(String, String)> = match dotenvy::from_path_iter(file) {
-        // Its error shows the line, which may hold the password.
-        Ok(entries) => entries.collect::<Result<_, _>>().map_err(|_| {
-            Failure::usage(".env has a line that can't be read")
-                .hint("each line is NAME=value; put a value with spaces, # or $ into single quotes")
-        })?,
-        Err(error) if error.not_found() => Vec::new(),
-        Err(_) => {
-            return Err(Failure::usage(".env is there and can't be read")
-                .hint("give this user the right to read it, or set DATABASE_URL in the environment")
-                .into());
+fn find(file: &Path, terminal: &Terminal) -> Result<Given> {
+    for name in VARIABLES {
+        match std::env::var(name) {
+            Ok(text) if !text.trim().is_empty() => return Ok(Given::exactly(text)),
+            Err(VarError::NotUnicode(_)) => return Err(Failure::from(Error::NotUnicode(name)).into()),
+            _ => {}
         }
-    };
-    let in_file = |name: &str| {
-        let entry = entries.iter().find(|(key, text)| key == name && given(text));
-        entry.map(|(_, text)| text.clone())
-    };
-    let found = VARIABLES.iter().find_map(|name| in_file(name));
-    if found.is_some() && fs::metadata(file).is_ok_and(|about| about.permissions().mode() & 0o077 != 0) {
-        terminal.warn(".env holds a password and others on this machine may read it: chmod 600 .env");
     }
-    found.ok_or_else(|| {
-        Failure::usage("no database named")
+    let Some(entry) = dotenv::read(file)? else {
+        return Err(Failure::usage("no database named")
             .hint(
                 "set DATABASE_URL (or SUPABASE_DB_URL) in the environment or in a .env file, or give --database-url; \
                  the string is in the Supabase dashboard under Connect",
             )
-            .into()
+            .into());
+    };
+    if entry.is_exposed {
+        terminal.warn(".env holds a password and others on this machine may read it: chmod 600 .env");
+    }
+    Ok(Given {
+        text: entry.text,
+        is_expanded: entry.is_expanded,
     })
 }

@@ -6,6 +6,7 @@ use std::fmt;
 
 use super::error::{Error, Part};
 use super::supabase::SupabaseHost;
+use crate::output::is_invisible;
 
 /// Parameters that tokio-postgres parses, under libpq's name and under its own.
 pub(super) const PASSED_ON: &[(&str, &str)] = &[
@@ -154,6 +155,13 @@ pub(super) fn known(key: &str) -> Option<&'static str> {
         .find(|name| *name == key)
 }
 
+/// The first character that can't be seen, or looks like a space and is another.
+pub(super) fn find_invisible(text: &str) -> Option<char> {
+    let is_strange_space = |character: char| character.is_whitespace() && !character.is_ascii();
+    text.chars()
+        .find(|character| is_invisible(*character) || is_strange_space(*character))
+}
+
 pub(super) fn is_word(text: &str) -> bool {
     let plain = |character: char| character.is_ascii_alphanumeric() || "_-.".contains(character);
     !text.is_empty() && text.chars().all(plain)
@@ -205,6 +213,12 @@ pub(super) fn fill(parameters: &mut Parameters, env: &Environment) -> Result<Vec
             if value.contains('\0') {
                 return Err(Error::NotUnicode(variable));
             }
+            if let Some(character) = find_invisible(value) {
+                return Err(Error::Invisible {
+                    place: variable,
+                    character,
+                });
+            }
             parameters.insert(key, value.clone());
             from_env.push(key);
         }
@@ -247,7 +261,7 @@ pub(super) fn is_port(text: &str) -> bool {
     text.is_empty() || text.parse().is_ok_and(|port: u16| port > 0)
 }
 
-fn is_placeholder(value: &str) -> bool {
+pub(super) fn is_placeholder(value: &str) -> bool {
     let value = value.to_ascii_uppercase().replace('_', "-");
     let inside = ["[YOUR-", "[PASSWORD]", "<PASSWORD>", "<YOUR-"];
     inside.iter().any(|placeholder| value.contains(placeholder)) || value == "YOUR-PASSWORD"

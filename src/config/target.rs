@@ -11,11 +11,11 @@ use std::fmt;
 use std::time::Duration;
 
 use tokio_postgres::Config;
-use tokio_postgres::config::{Host, SslMode as WireMode, SslNegotiation};
+use tokio_postgres::config::{Host, SslMode as WireMode, SslNegotiation, TargetSessionAttrs};
 
 use super::error::Error;
 use super::key_value::split_pairs;
-use super::parameters::{Environment, PASSED_ON, Parameters, VARIABLES, fill, settle};
+use super::parameters::{Environment, PASSED_ON, Parameters, VARIABLES, fill, find_invisible, settle};
 use super::tls::{RootCert, SslMode, TlsPolicy, tls_policy};
 use super::url::{split_url, strip_scheme};
 use crate::failure::Failure;
@@ -28,6 +28,9 @@ const KEEPALIVES_IDLE: Duration = Duration::from_secs(30);
 const KEEPALIVES_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVES_COUNT: u32 = 3;
 
+// The same of one that vanished while something was on its way to it.
+const TCP_USER_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// What flags say, which wins over the string and the environment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Overrides {
@@ -37,18 +40,24 @@ pub(crate) struct Overrides {
     pub(crate) sslrootcert: Option<RootCert>,
     /// `--connect-timeout`, for each address of the host; zero means no limit.
     pub(crate) connect_timeout: Option<Duration>,
+    /// `--timeout`.
+    pub(crate) timeout: Option<Duration>,
 }
 
 /// Where to connect, and how. Displays as `user@host:port/database`, safe for a terminal; neither
 /// `Display` nor `Debug` shows the password.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Target {
-    /// What tokio-postgres is to be given: host, user and database are always set, TCP keepalives
-    /// and a connect timeout (10 s) unless the string says otherwise. The application name is
+    /// What tokio-postgres is to be given: host, user and database are always set, TCP keepalives,
+    /// a TCP user timeout (60 s) and a connect timeout (10 s) unless the string says otherwise. The application name is
     /// the string's or PGAPPNAME's; where it is absent the caller sets one.
     pub(crate) config: Config,
     /// What [`crate::database::tls::connector`] is to be given.
     pub(crate) tls: TlsPolicy,
+    /// How long an answer of the server may take, where a flag says it.
+    pub(crate) timeout: Option<Duration>,
+    /// Whether the string came from a `.env` file in which a `$NAME` was replaced by the value of a variable.
+    pub(crate) is_expanded: bool,
 }
 
 impl Target {
@@ -58,6 +67,10 @@ impl Target {
     /// What is wrong with it.
     pub fn from_string(text: &str) -> Result<Self, Failure> {
         Ok(parse(text, &Environment::default(), &Overrides::default())?)
+    }
+
+    pub(super) fn expanded(self, is_expanded: bool) -> Self {
+        Self { is_expanded, ..self }
     }
 
     /// The host and port. A unix socket's host is the directory it is in.
@@ -130,6 +143,12 @@ pub(crate) fn parse(text: &str, env: &Environment, overrides: &Overrides) -> Res
     let mut config = build(&parameters).map_err(invalid)?;
     let on_socket = config.get_hosts().iter().any(is_socket);
     // It would be reached in plaintext: a socket has no TLS.
+    if on_socket && config.get_target_session_attrs() != TargetSessionAttrs::Any {
+        return Err(Error::Unsupported(
+            "target_session_attrs",
+            "a unix socket leads to one server: leave it out",
+        ));
+    }
     if on_socket && !config.get_hostaddrs().is_empty() {
         return Err(Error::SocketWithAddress);
     }
@@ -141,10 +160,10 @@ pub(crate) fn parse(text: &str, env: &Environment, overrides: &Overrides) -> Res
             config.connect_timeout(timeout);
         }
     }
-    if let Some(value) = parameters.get("tcp_user_timeout") {
-        let milliseconds = value.parse().map_err(|_| invalid("tcp_user_timeout"))?;
-        config.tcp_user_timeout(Duration::from_millis(milliseconds));
-    }
+    config.tcp_user_timeout(match parameters.get("tcp_user_timeout") {
+        Some(value) => Duration::from_millis(value.parse().map_err(|_| invalid("tcp_user_timeout"))?),
+        None => TCP_USER_TIMEOUT,
+    });
     match parameters.get("gssencmode").map(String::as_str) {
         None | Some("disable" | "prefer") => {}
         Some("require") => return Err(Error::Unsupported("gssencmode", "use TLS")),
@@ -160,7 +179,12 @@ pub(crate) fn parse(text: &str, env: &Environment, overrides: &Overrides) -> Res
     if config.get_ssl_negotiation() == SslNegotiation::Direct && tls.mode < SslMode::Require && !on_socket {
         return Err(Error::WeakDirect);
     }
-    Ok(Target { config, tls })
+    Ok(Target {
+        config,
+        tls,
+        timeout: overrides.timeout,
+        is_expanded: false,
+    })
 }
 
 /// Removes what copying from a shell, a `.env` file or a document leaves around a string.
@@ -176,7 +200,13 @@ fn unquote(text: &str) -> Result<&str, Error> {
         "" => Err(Error::Empty),
         // PostgreSQL's protocol ends its strings with a zero byte.
         _ if text.contains('\0') => Err(Error::NotAConnectionString),
-        _ => Ok(text),
+        _ => match find_invisible(text) {
+            Some(character) => Err(Error::Invisible {
+                place: "the connection string",
+                character,
+            }),
+            None => Ok(text),
+        },
     }
 }
 

@@ -3,7 +3,7 @@
 use std::net::Ipv6Addr;
 
 use super::error::{Error, Part};
-use super::parameters::{Pair, is_port, known};
+use super::parameters::{Pair, is_placeholder, is_port, known};
 
 pub(super) fn strip_scheme(text: &str) -> Option<&str> {
     let (scheme, rest) = text.split_once("://")?;
@@ -42,6 +42,12 @@ pub(super) fn split_url(rest: &str) -> Result<Vec<Pair>, Error> {
         };
         // The password first: with a `/` in it, what stands before its `:` is a user all the same.
         if let Some(password) = password {
+            if password.starts_with('[') && password.ends_with(']') {
+                return Err(match is_placeholder(password) {
+                    true => Error::Placeholder(Part::Password),
+                    false => Error::BracketedPassword,
+                });
+            }
             pairs.push(Pair::new("password", decode(password, "@:/?#", Part::Password)?));
         }
         pairs.push(Pair::new("user", decode(user, "@/?#", Part::User)?));

@@ -3,15 +3,17 @@
 use std::error::Error as StdError;
 use std::io;
 
+use humantime::format_duration;
 use tokio_postgres::Error;
 use tokio_postgres::error::{DbError, SqlState};
 
+use super::connect::ConnectError;
 use super::tls;
-use crate::config::{SupabaseHost, Target};
+use crate::config::{EXPANDED, SupabaseHost, Target};
 use crate::failure::Failure;
 
 /// Turns an error into what a person reads: `what` could not be done, why, and what to do next.
-pub fn explain(error: &Error, what: &str) -> Failure {
+pub(super) fn explain(error: &Error, what: &str) -> Failure {
     let failure = Failure::new(format!("{what}: {}", reason(error))).because(anyhow::anyhow!("{}", details(error)));
     match error.as_db_error().and_then(statement_hint) {
         Some(hint) => failure.hint(hint),
@@ -20,38 +22,87 @@ pub fn explain(error: &Error, what: &str) -> Failure {
 }
 
 /// [`explain`] for a connection that did not come about.
-pub fn explain_connect(error: &Error, target: &Target) -> Failure {
+pub(super) fn explain_connect(error: &ConnectError, target: &Target) -> Failure {
     let (host, _) = target.address();
     let what = format!("can't connect to {target}");
-    let details = anyhow::anyhow!("{}", details(error));
-    if let Some(sentence) = tls::explain(error, &host) {
-        return Failure::new(format!("{what}: {sentence}")).because(details);
-    }
-    let failure = Failure::new(format!("{what}: {}", reason(error))).because(details);
-    let hint = match error.as_db_error() {
-        Some(db) => login_hint(db),
-        None => io_error(error).and_then(|io| network_hint(io, &host)),
+    let error = match error {
+        ConnectError::Driver(error) => error,
+        ConnectError::Lookup(error) => {
+            let reason = format!("error connecting to server: {error}");
+            return unreached(&what, &reason, network_hint(error, &host));
+        }
+        ConnectError::Silence(limit) => {
+            let reason = format!("no answer within {}", format_duration(*limit));
+            return unreached(&what, &reason, network_hint(&io::ErrorKind::TimedOut.into(), &host));
+        }
     };
+    if let Some(sentence) = tls::explain(error, &host) {
+        return Failure::new(format!("{what}: {sentence}")).because(anyhow::anyhow!("{}", details(error)));
+    }
+    let failure = match error.as_db_error() {
+        Some(db) => hinted(
+            Failure::new(format!("{what}: {}", server_message(db))),
+            login_hint(db, target.is_expanded),
+        ),
+        None if error.to_string().contains("password missing") => Failure::new(format!("{what}: {}", reason(error)))
+            .hint("the server wants a password: put it into the connection string or into PGPASSWORD"),
+        None => unreached(
+            &what,
+            &reason(error),
+            io_error(error).and_then(|io| network_hint(io, &host)),
+        ),
+    };
+    failure.because(anyhow::anyhow!("{}", details(error)))
+}
+
+/// The failure of a connection to a server that was not reached. It is transient, unless the hint says that it is not.
+fn unreached(what: &str, reason: &str, hint: Option<Hint>) -> Failure {
+    let failure = Failure::new(format!("{what}: {reason}")).because(anyhow::anyhow!("{reason}, no SQLSTATE"));
+    match hint {
+        Some(hint) => hinted(failure, Some(hint)),
+        None => failure.transient(),
+    }
+}
+
+fn hinted(failure: Failure, hint: Option<Hint>) -> Failure {
     match hint {
         Some(Hint { text, transient: true }) => failure.hint(text).transient(),
         Some(Hint { text, transient: false }) => failure.hint(text),
-        None if error.to_string().contains("password missing") => {
-            failure.hint("the server wants a password: put it into the connection string or into PGPASSWORD")
-        }
-        None if error.as_db_error().is_none() => failure.transient(),
         None => failure,
     }
 }
 
-/// The server's message with its detail, in one line.
+/// The server's message, with its detail where that one lists objects.
 pub fn server_message(db: &DbError) -> String {
-    match db.detail() {
+    match db.detail().filter(|_| is_about_objects(db)) {
         Some(detail) => format!("{} ({})", db.message(), detail.replace('\n', "; ")),
         None => db.message().to_owned(),
     }
 }
 
-fn reason(error: &Error) -> String {
+/// Whether an error's detail names objects, transactions or sessions alone. Any other may show a row ("Failing row
+/// contains (…)", "Key (ip)=(…)"), and so may whatever a function raises; neither is printed, not even with --verbose.
+fn is_about_objects(db: &DbError) -> bool {
+    let codes = [
+        SqlState::DEPENDENT_OBJECTS_STILL_EXIST,
+        SqlState::FEATURE_NOT_SUPPORTED,
+        SqlState::OBJECT_IN_USE,
+        SqlState::T_R_DEADLOCK_DETECTED,
+    ];
+    // A DO block in a migration of ours has a context too: it is no function with arguments.
+    let is_ours = |line: &str| line.starts_with("SQL statement ") || !line.contains('(');
+    codes.contains(db.code()) && db.where_().unwrap_or_default().lines().all(is_ours)
+}
+
+/// The lines of an error's context that say in which functions it was raised. The others may show values: the text of a
+/// statement, the parameters of a portal.
+pub fn functions(db: &DbError) -> Vec<&str> {
+    let context = db.where_().unwrap_or_default();
+    let is_function = |line: &&str| line.contains(" function ") && !line.contains('"');
+    context.lines().filter(is_function).collect()
+}
+
+pub(super) fn reason(error: &Error) -> String {
     match error.as_db_error() {
         Some(db) => server_message(db),
         None => chain(error),
@@ -74,7 +125,21 @@ fn chain(error: &Error) -> String {
 
 fn details(error: &Error) -> String {
     match error.as_db_error() {
-        Some(db) => format!("{}, SQLSTATE {}", db.severity(), db.code().code()),
+        Some(db) => {
+            let mut text = format!("{}, SQLSTATE {}", db.severity(), db.code().code());
+            let objects = [
+                ("schema", db.schema()),
+                ("table", db.table()),
+                ("column", db.column()),
+                ("constraint", db.constraint()),
+            ];
+            for (kind, name) in objects {
+                if let Some(name) = name {
+                    text = format!("{text}, {kind} {name}");
+                }
+            }
+            text
+        }
         None => format!("{}, no SQLSTATE", chain(error)),
     }
 }
@@ -107,6 +172,9 @@ fn statement_hint(db: &DbError) -> Option<String> {
         "the server has no room left: enlarge it in the dashboard, or free space; nothing of this statement was kept"
     } else if is_one_of(&[SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED]) {
         "other transactions got in the way each time: run it again when less is going on"
+    } else if *code == SqlState::QUERY_CANCELED && !db.message().contains("user request") {
+        "it took longer than --timeout or the server's statement_timeout allows: give it more time with --timeout 5m, or with \
+         ?options=-c%20statement_timeout%3D5min at the end of the connection string"
     } else {
         return db.hint().map(ToOwned::to_owned);
     };
@@ -120,7 +188,7 @@ struct Hint {
 }
 
 /// What to do about a login that was refused. Poolers give nearly everything the same SQLSTATE, so the text decides.
-fn login_hint(db: &DbError) -> Option<Hint> {
+fn login_hint(db: &DbError, is_expanded: bool) -> Option<Hint> {
     let text = db.message().to_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
     let code = db.code().code();
@@ -153,11 +221,9 @@ fn login_hint(db: &DbError) -> Option<Hint> {
             true,
         )
     } else if code.starts_with("28") || says(&["failed sasl auth", "password authentication failed"]) {
-        (
-            "check the user, then the password; in a URL write : / ? # @ % of the password as %3A %2F %3F %23 %40 %25; \
-             it is not tried again, poolers ban who insists",
-            false,
-        )
+        let otherwise = "check the user, then the password; in a URL write : / ? # @ % of the password as %3A %2F %3F %23 %40 %25; \
+             it is not tried again, poolers ban who insists";
+        (if is_expanded { EXPANDED } else { otherwise }, false)
     } else if code == "3D000" {
         ("check the database's name; on Supabase it is postgres", false)
     } else if code == "57P03" {

@@ -1,11 +1,11 @@
 -- Who most likely stood in the way: of those that hold a lock on the table, or one that a foreign key to auth.users meets,
--- the oldest with the strongest; or null. No parameters.
+-- the oldest with the strongest; or null. Its statement is shown up to the first quoted value. No parameters.
 select coalesce((
   select json_build_object(
     'pid', a.pid,
     'seconds', extract(epoch from now() - coalesce(a.query_start, a.xact_start))::integer,
     'state', coalesce(a.state, 'unknown'),
-    'query', left(regexp_replace(a.query, '\s+', ' ', 'g'), 80)
+    'query', left(regexp_replace(regexp_replace(a.query, '\s+', ' ', 'g'), '(''|\$[A-Za-z_]*\$).*', '…'), 80)
   )
   from pg_catalog.pg_locks as l
   join pg_catalog.pg_stat_activity as a on a.pid = l.pid

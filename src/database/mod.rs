@@ -3,20 +3,30 @@
 //! Everything goes through the simple protocol or unnamed statements, and no state outlives a transaction: a
 //! transaction pooler may hand each transaction to another server connection.
 
+mod bounded;
+mod connect;
+mod error;
 mod hint;
 mod statement;
 mod tls;
+mod transaction;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{CancelToken, Client, Error, SimpleQueryMessage};
-use tokio_postgres_rustls::MakeRustlsConnect;
 
-pub use hint::{explain, server_message};
+pub use error::QueryError;
+pub use hint::{functions, server_message};
 pub(crate) use statement::{Value, bind};
+
+use bounded::Connector;
 
 use crate::config::Target;
 use crate::failure::Failure;
@@ -24,29 +34,40 @@ use crate::failure::Failure;
 /// A parameter with its type, so that the server need not be asked for it.
 pub type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
-/// What every transaction begins with. Objects that somebody put into `public` under the names of built-in functions and
-/// operators are out of sight, times are written in UTC, and nothing waits for ever for a table that somebody has locked.
-const SAFE_SETTINGS: &str =
-    "set local search_path = pg_catalog, pg_temp; set local timezone = 'UTC'; set local lock_timeout = '5s'";
+/// How long an answer may take, unless --timeout says otherwise.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// One connection.
+/// What an answer that the server cuts off at the limit has to arrive.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// How long a cancel request and a goodbye may take.
+const CANCEL_TIMEOUT: Duration = Duration::from_millis(700);
+const GOODBYE_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// One connection. Every answer comes within a limit, or the connection is given up.
 pub struct Database {
     client: Client,
     driver: JoinHandle<()>,
+    is_given_up: AtomicBool,
     target: Target,
-    tls: MakeRustlsConnect,
+    command: String,
+    connector: Connector,
+    /// How long an answer may take.
+    limit: Duration,
+    /// The same, for the server.
+    statement_timeout: Option<Duration>,
 }
 
 /// Cancels what runs on a connection, from elsewhere.
 pub struct Canceller {
     token: CancelToken,
-    tls: MakeRustlsConnect,
+    connector: Connector,
 }
 
 impl Canceller {
-    /// Asks the server to cancel the statement at work. Whether it did shows in that statement's end.
+    /// Asks the server to cancel the statement that is running. Whether it did shows in that statement's end.
     pub async fn cancel(&self) {
-        let _ = self.token.cancel_query(self.tls.clone()).await;
+        let _ = timeout(CANCEL_TIMEOUT, self.connector.cancel(&self.token)).await;
     }
 }
 
@@ -62,30 +83,44 @@ impl Database {
         if config.get_application_name().is_none() {
             config.application_name(format!("sessctl/{} {command}", env!("CARGO_PKG_VERSION")));
         }
-        // The driver's own limit ends with the TCP connection: a server that is silent after it would be waited for.
-        let limit = config.get_connect_timeout().map(|timeout| timeout.saturating_mul(2));
-        let connecting = config.connect(tls.clone());
-        let connected = match limit {
-            Some(limit) => tokio::time::timeout(limit, connecting).await.map_err(|_| {
-                Failure::new(format!(
-                    "can't connect to {target}: the server took the connection and said nothing"
-                ))
-                .hint("check that host and port are a PostgreSQL server's")
-                .transient()
-            })?,
-            None => connecting.await,
-        };
+        let connector = Connector::take_over(&mut config, tls);
+        let connected = connect::connect(&config, &connector).await;
         let (client, connection) = connected.map_err(|error| hint::explain_connect(&error, target))?;
         let driver = tokio::spawn(async move {
             // Whatever ends the connection is reported by the statement that waits on it.
             let _ = connection.await;
         });
+        let limit = target.timeout.unwrap_or(ANSWER_TIMEOUT);
         Ok(Self {
             client,
             driver,
+            is_given_up: AtomicBool::new(false),
             target: target.clone(),
-            tls,
+            command: command.into(),
+            connector,
+            limit,
+            statement_timeout: Some(limit),
         })
+    }
+
+    /// Another connection of the same kind.
+    ///
+    /// # Errors
+    /// As of [`Self::connect`].
+    pub async fn connect_again(&self) -> Result<Self, Failure> {
+        let again = Self::connect(&self.target, &self.command).await?;
+        Ok(Self {
+            statement_timeout: self.statement_timeout,
+            ..again
+        })
+    }
+
+    /// From now on the server is given no limit for a statement: its own statement_timeout alone counts.
+    pub(crate) fn without_statement_timeout(self) -> Self {
+        Self {
+            statement_timeout: None,
+            ..self
+        }
     }
 
     /// The database this is a connection to.
@@ -95,14 +130,35 @@ impl Database {
 
     /// Whether the connection has ended.
     pub fn is_closed(&self) -> bool {
-        self.client.is_closed()
+        self.is_given_up.load(Ordering::Relaxed) || self.client.is_closed()
     }
 
-    /// What cancels a statement at work here.
+    /// Ends the connection without a goodbye: whatever waits for an answer hears that it is closed.
+    pub(crate) fn give_up(&self) {
+        self.is_given_up.store(true, Ordering::Relaxed);
+        self.driver.abort();
+    }
+
+    /// The answer, within the limit.
+    async fn answer<T>(
+        &self,
+        limit: Duration,
+        answer: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, QueryError> {
+        match timeout(limit.saturating_add(GRACE), answer).await {
+            Ok(answer) => Ok(answer?),
+            Err(_) => {
+                self.give_up();
+                Err(QueryError::Silence(limit))
+            }
+        }
+    }
+
+    /// What cancels a statement that is running here.
     pub fn canceller(&self) -> Canceller {
         Canceller {
             token: self.client.cancel_token(),
-            tls: self.tls.clone(),
+            connector: self.connector.clone(),
         }
     }
 
@@ -110,16 +166,24 @@ impl Database {
     ///
     /// # Errors
     /// The server's, or the connection's.
-    pub async fn run(&self, sql: &str) -> Result<(), Error> {
-        self.client.batch_execute(sql).await
+    pub async fn run(&self, sql: &str) -> Result<(), QueryError> {
+        self.run_within(self.limit, sql).await
+    }
+
+    /// [`Self::run`] with a limit of its own for the answer.
+    ///
+    /// # Errors
+    /// The server's, or the connection's.
+    pub(crate) async fn run_within(&self, limit: Duration, sql: &str) -> Result<(), QueryError> {
+        self.answer(limit, self.client.batch_execute(sql)).await
     }
 
     /// The rows of a statement without parameters, their values as text.
     ///
     /// # Errors
     /// The server's, or the connection's.
-    pub async fn rows(&self, sql: &str) -> Result<Vec<SimpleQueryMessage>, Error> {
-        self.client.simple_query(sql).await
+    pub async fn rows(&self, sql: &str) -> Result<Vec<SimpleQueryMessage>, QueryError> {
+        self.answer(self.limit, self.client.simple_query(sql)).await
     }
 
     /// The one JSON value that a query gives back, in a transaction of its own and one round trip.
@@ -127,7 +191,7 @@ impl Database {
     /// # Errors
     /// The server's, or the connection's.
     pub async fn json<T: DeserializeOwned>(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<T, QueryError> {
-        let opening = format!("begin; {SAFE_SETTINGS}");
+        let opening = transaction::begin("", self.statement_timeout);
         let (opened, answer, ended) = tokio::join!(
             self.run(&opening),
             self.json_within(sql, parameters),
@@ -145,13 +209,27 @@ impl Database {
     /// # Errors
     /// The server's, or the connection's.
     pub(crate) async fn transact<T: DeserializeOwned>(&self, settings: &str, sql: &str) -> Result<T, QueryError> {
-        let message = format!("begin isolation level read committed; {SAFE_SETTINGS}; {settings}; {sql}; commit");
-        match self.rows(&message).await {
+        self.transact_within(self.limit, settings, sql).await
+    }
+
+    /// [`Self::transact`] with a limit of its own.
+    ///
+    /// # Errors
+    /// The server's, or the connection's.
+    pub(crate) async fn transact_within<T: DeserializeOwned>(
+        &self,
+        limit: Duration,
+        settings: &str,
+        sql: &str,
+    ) -> Result<T, QueryError> {
+        let begin = transaction::begin(settings, Some(limit));
+        let message = format!("{begin}; {sql}; commit");
+        match self.answer(limit, self.client.simple_query(&message)).await {
             Ok(messages) => value(messages),
             Err(error) => {
                 // A lost connection has no transaction, and says so with the next statement.
                 let _ = self.run("rollback").await;
-                Err(error.into())
+                Err(error)
             }
         }
     }
@@ -160,8 +238,8 @@ impl Database {
     ///
     /// # Errors
     /// The server's, or the connection's.
-    pub async fn begin(&self) -> Result<(), Error> {
-        self.run(&format!("begin; {SAFE_SETTINGS}")).await
+    pub async fn begin(&self) -> Result<(), QueryError> {
+        self.run(&transaction::begin("", self.statement_timeout)).await
     }
 
     /// [`Self::json`] in a transaction that begins with `opening`, both sent at once: one round trip. It stays open.
@@ -174,7 +252,7 @@ impl Database {
         sql: &str,
         parameters: &[Parameter<'_>],
     ) -> Result<T, QueryError> {
-        let opening = format!("begin; {SAFE_SETTINGS}; {opening}");
+        let opening = transaction::begin(opening, self.statement_timeout);
         let (opened, answer) = tokio::join!(self.run(&opening), self.json_within(sql, parameters));
         opened?;
         answer
@@ -193,7 +271,9 @@ impl Database {
         if parameters.is_empty() {
             return value(self.rows(sql).await?);
         }
-        let rows = self.client.query_typed(sql, parameters).await?;
+        let rows = self
+            .answer(self.limit, self.client.query_typed(sql, parameters))
+            .await?;
         let text: &str = rows.first().ok_or(QueryError::Empty)?.try_get(0)?;
         Ok(serde_json::from_str(text)?)
     }
@@ -260,13 +340,13 @@ impl Database {
     /// Says goodbye, so that a pooler sees a clean end.
     pub async fn close(self) {
         drop(self.client);
-        let _ = self.driver.await;
+        let _ = timeout(GOODBYE_TIMEOUT, self.driver).await;
     }
 }
 
-/// The JSON value in the first column of the first row.
+/// The JSON value in the first column of the last row: those before it belong to the transaction's beginning.
 fn value<T: DeserializeOwned>(messages: Vec<SimpleQueryMessage>) -> Result<T, QueryError> {
-    let row = messages.into_iter().find_map(|message| match message {
+    let row = messages.into_iter().rev().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => Some(row),
         _ => None,
     });
@@ -280,48 +360,4 @@ struct Holder {
     seconds: i64,
     state: String,
     query: String,
-}
-
-/// Why a query gave no value.
-#[derive(Debug)]
-pub enum QueryError {
-    /// The server's word, or the connection's end.
-    Server(Error),
-    /// No row came back.
-    Empty,
-    /// The value has another shape than this program knows.
-    Shape(serde_json::Error),
-}
-
-impl From<Error> for QueryError {
-    fn from(error: Error) -> Self {
-        Self::Server(error)
-    }
-}
-
-impl From<serde_json::Error> for QueryError {
-    fn from(error: serde_json::Error) -> Self {
-        Self::Shape(error)
-    }
-}
-
-impl QueryError {
-    /// The SQLSTATE, where the server refused.
-    pub fn code(&self) -> Option<&SqlState> {
-        match self {
-            Self::Server(error) => error.code(),
-            _ => None,
-        }
-    }
-
-    /// The failure a person reads: `what` could not be done.
-    pub fn explain(self, what: &str) -> Failure {
-        match self {
-            Self::Server(error) => explain(&error, what),
-            Self::Empty => Failure::new(format!("{what}: the server gave no answer back")),
-            Self::Shape(error) => {
-                Failure::new(format!("{what}: the server's answer has an unknown shape")).because(error)
-            }
-        }
-    }
 }

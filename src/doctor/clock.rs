@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Answer, Finding, Scene, ok, warning};
+use super::scene::Scene;
+use super::{Answer, Finding, ok, warning};
 
 /// A clock that differs by more than this from the server's makes ages hard to read, in seconds.
 const TOLERANCE: u64 = 5;

@@ -1,6 +1,7 @@
 //! Which way the connection takes: the Supabase poolers have their own limits.
 
-use super::{Answer, Finding, Scene, ok};
+use super::scene::Scene;
+use super::{Answer, Finding, ok};
 use crate::config::SupabaseHost;
 
 pub(super) async fn check(scene: &Scene<'_>) -> Answer {

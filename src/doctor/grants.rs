@@ -3,7 +3,8 @@
 
 use serde::Deserialize;
 
-use super::{Answer, Finding, Scene, ok, warning};
+use super::scene::Scene;
+use super::{Answer, Finding, ok, warning};
 
 #[derive(Deserialize)]
 struct Facts {

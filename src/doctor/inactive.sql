@@ -1,4 +1,6 @@
--- Active sessions that were last seen over an hour ago. No parameters.
-select count(*)
+-- Active sessions that end-inactive should have ended: last seen before :minutes and :slack seconds.
+-- The line that names the sample is left out where the whole table is counted.
+select
 from sessctl.session_last_seen as s
-where s.status = 'active' and s.last_seen < now() - interval '1 hour'
+where s.status = 'active' and s.last_seen < now() - make_interval(mins => :minutes, secs => :slack)
+  and s.row_id = any (:sample)

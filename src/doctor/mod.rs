@@ -5,28 +5,37 @@ mod client_clocks;
 mod clock;
 mod connection;
 mod dead_rows;
+mod foreign_keys;
 mod grants;
 mod implausible_times;
 mod inactive;
+mod jobs;
 mod old_transactions;
 mod past_retention;
+mod period;
+mod plan;
 mod realtime;
+mod replica_identity;
 mod resumed;
 mod role;
+mod scene;
 mod schedule;
 mod schema;
 mod server;
 mod table;
 mod tls;
+mod trigger_functions;
 
 use std::pin::Pin;
 
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use crate::database::{Database, explain};
+use crate::database::Database;
 use crate::failure::Failure;
+use crate::maintenance::{CLEANUP, END_INACTIVE};
 use crate::output::count;
+pub(crate) use plan::Asked;
+use scene::{Count, Scene};
 
 /// A check's line: its name in the list, and what it found.
 #[derive(Serialize)]
@@ -37,14 +46,14 @@ pub(crate) struct Line {
 }
 
 /// What a check found.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Finding {
     pub(crate) level: Level,
     pub(crate) message: String,
     pub(crate) hint: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Level {
     Ok,
@@ -66,8 +75,8 @@ fn listed<'a>(name: &'static str, check: impl Future<Output = Answer> + 'a) -> L
 ///
 /// # Errors
 /// The first query failed, or the connection ended.
-pub(crate) async fn examine(database: &Database) -> Result<Vec<Line>, Failure> {
-    let scene = &Scene::read(database).await?;
+pub(crate) async fn examine(database: &Database, asked: Asked) -> Result<Vec<Line>, Failure> {
+    let scene = &Scene::read(database, asked).await?;
     let checks = [
         listed("connection", connection::check(scene)),
         listed("tls", tls::check(scene)),
@@ -76,6 +85,8 @@ pub(crate) async fn examine(database: &Database) -> Result<Vec<Line>, Failure> {
         listed("role", role::check(scene)),
         listed("grants", grants::check(scene)),
         listed("table", table::check(scene)),
+        listed("end-inactive-job", jobs::check(scene, &END_INACTIVE)),
+        listed("cleanup-job", jobs::check(scene, &CLEANUP)),
         listed("inactive", inactive::check(scene)),
         listed("past-retention", past_retention::check(scene)),
         listed("implausible-times", implausible_times::check(scene)),
@@ -84,6 +95,9 @@ pub(crate) async fn examine(database: &Database) -> Result<Vec<Line>, Failure> {
         listed("dead-rows", dead_rows::check(scene)),
         listed("old-transactions", old_transactions::check(scene)),
         listed("realtime", realtime::check(scene)),
+        listed("replica-identity", replica_identity::check(scene)),
+        listed("foreign-keys", foreign_keys::check(scene)),
+        listed("trigger-functions", trigger_functions::check(scene)),
         listed("schedule", schedule::check(scene)),
         listed("schema", schema::check(scene)),
     ];
@@ -97,74 +111,6 @@ pub(crate) async fn examine(database: &Database) -> Result<Vec<Line>, Failure> {
         lines.extend(finding.map(|finding| Line { check, finding }));
     }
     Ok(lines)
-}
-
-/// What the checks have to look at: the connection, and which objects are there to be queried.
-struct Scene<'a> {
-    database: &'a Database,
-    objects: Objects,
-}
-
-#[derive(Deserialize)]
-struct Objects {
-    table: Option<Table>,
-    /// Whether the views of schema sessctl exist, which say when a session was last seen, and which ones ended.
-    has_views: bool,
-    pg_cron: Option<PgCron>,
-}
-
-/// The table public.user_sessions.
-#[derive(Deserialize)]
-struct Table {
-    is_readable: bool,
-    /// Whether it has the columns that the counts read: a table that was made manually may lack one.
-    has_columns: bool,
-}
-
-#[derive(Deserialize)]
-struct PgCron {
-    version: String,
-    has_readable_jobs: bool,
-}
-
-impl<'a> Scene<'a> {
-    async fn read(database: &'a Database) -> Result<Self, Failure> {
-        let objects = read_only(database, include_str!("scene.sql"), "doctor failed").await?;
-        Ok(Self { database, objects })
-    }
-
-    /// The JSON value that a query returns.
-    async fn ask<T: DeserializeOwned>(&self, sql: &str) -> Result<T, Failure> {
-        read_only(self.database, sql, "can't check").await
-    }
-
-    /// Counts sessions. No finding where they can't be read, which the check [`table`] reports.
-    async fn count(&self, sql: &str, judge: fn(u64) -> Finding) -> Answer {
-        match &self.objects.table {
-            Some(table) if table.is_readable && table.has_columns => Ok(Some(judge(self.ask(sql).await?))),
-            _ => Ok(None),
-        }
-    }
-
-    /// [`Self::count`] of rows of the schema's views: without them the rules are not there to count by.
-    async fn count_in_views(&self, sql: &str, judge: fn(u64) -> Finding) -> Answer {
-        match &self.objects.table {
-            Some(_) if !self.objects.has_views => Ok(Some(not_migrated())),
-            _ => self.count(sql, judge).await,
-        }
-    }
-}
-
-/// Runs a query in a read-only transaction of its own, in one round trip. It does not wait long for a lock: the next
-/// check may meet the same one.
-async fn read_only<T: DeserializeOwned>(database: &Database, sql: &str, what: &str) -> Result<T, Failure> {
-    let opening = "set transaction read only; set local lock_timeout = '1s'";
-    let (answer, ended) = tokio::join!(database.json_after(opening, sql, &[]), database.run("rollback"));
-    match (answer, ended) {
-        (Ok(answer), Ok(())) => Ok(answer),
-        (Err(error), _) => Err(database.explain(error, what).await),
-        (_, Err(error)) => Err(explain(&error, what)),
-    }
 }
 
 fn failed(failure: &Failure) -> Finding {
@@ -204,10 +150,45 @@ fn not_migrated() -> Finding {
 }
 
 /// The finding of a check that counts sessions which should not be there. `which` is in the plural: "sessions that …".
-fn counted(number: u64, which: &str, hint: &str) -> Finding {
-    match number {
-        0 => ok("none"),
-        1 => warning(format!("1 {}", which.replacen("sessions", "session", 1)), hint),
-        _ => warning(format!("{} {which}", count(number)), hint),
+fn counted(found: Count, which: &str, hint: impl Into<String>) -> Finding {
+    match found {
+        Count {
+            number: 0,
+            is_estimate: false,
+        } => ok("none"),
+        Count { number: 0, .. } => ok("none in a sample of the table"),
+        Count {
+            number: 1,
+            is_estimate: false,
+        } => warning(format!("1 {}", which.replacen("sessions", "session", 1)), hint),
+        Count { number, is_estimate } => {
+            let about = if is_estimate { "~" } else { "" };
+            warning(format!("{about}{} {which}", count(number)), hint)
+        }
+    }
+}
+
+#[cfg(test)]
+fn exactly(number: u64) -> Count {
+    Count {
+        number,
+        is_estimate: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_estimate_is_marked() {
+        let about = |number| Count {
+            number,
+            is_estimate: true,
+        };
+        assert_eq!(counted(about(1_200), "sessions", "").message, "~1,200 sessions");
+        assert_eq!(counted(about(1), "sessions", "").message, "~1 sessions");
+        assert_eq!(counted(about(0), "sessions", ""), ok("none in a sample of the table"));
+        assert_eq!(counted(exactly(1), "sessions", "").message, "1 session");
     }
 }

@@ -2,7 +2,8 @@
 
 use serde::Deserialize;
 
-use super::{Answer, Finding, Scene, ok, warning};
+use super::scene::Scene;
+use super::{Answer, Finding, ok, warning};
 
 /// A transaction older than this is a warning, in seconds.
 const OLD: i64 = 15 * 60;

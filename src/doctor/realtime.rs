@@ -1,6 +1,7 @@
 //! Whether each change of a session is streamed to the clients that listen.
 
-use super::{Answer, Finding, Scene, ok, warning};
+use super::scene::Scene;
+use super::{Answer, Finding, ok, warning};
 
 pub(super) async fn check(scene: &Scene<'_>) -> Answer {
     let publications: Vec<String> = scene.ask(include_str!("realtime.sql")).await?;

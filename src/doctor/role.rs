@@ -2,7 +2,8 @@
 
 use serde::Deserialize;
 
-use super::{Answer, Finding, Scene, ok, problem, warning};
+use super::scene::Scene;
+use super::{Answer, Finding, ok, problem, warning};
 
 #[derive(Default, Deserialize)]
 struct Facts {

@@ -1,5 +1,5 @@
--- Which of the objects that the checks query exist, and may be queried by this role. No parameters. The catalogs are asked
--- for them by name: to_regclass fails where the role may not use the schema.
+-- The server's time, which of the objects that the checks query exist, and whether this role may query them. No parameters.
+-- The catalogs are asked for them by name: to_regclass fails where the role may not use the schema.
 with
 relations as (
   select c.oid, n.oid as schema, n.nspname || '.' || c.relname as name, c.relkind as kind
@@ -8,6 +8,7 @@ relations as (
   where n.nspname in ('public', 'sessctl', 'cron')
 )
 select json_build_object(
+  'now', now(),
   'table', (
     select json_build_object(
       'is_readable', has_table_privilege(t.oid, 'SELECT'),
@@ -21,6 +22,14 @@ select json_build_object(
     from relations as t
     where t.name = 'public.user_sessions' and t.kind = 'r'
   ),
+  'kind', (select t.kind from relations as t where t.name = 'public.user_sessions'),
+  'elsewhere', (
+    select coalesce(json_agg(n.nspname order by n.nspname), '[]')
+    from pg_catalog.pg_class as c
+    join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+    where c.relname = 'user_sessions' and c.relkind = 'r' and n.nspname <> 'public' and n.nspname not like 'pg\_%'
+  ),
+  'has_history', exists (select from relations as t where t.name = 'sessctl.schema_history'),
   'has_views', (
     select count(*) = 2
     from relations as v

@@ -1,20 +1,32 @@
--- sessctl's jobs with their failures of the last day. No parameters.
-select coalesce(json_agg(json_build_object(
-  'name', j.jobname,
-  'schedule', j.schedule,
-  'active', j.active,
-  'failed_lately', (
-    select count(*)
-    from cron.job_run_details as d
-    where d.jobid = j.jobid and d.status = 'failed' and d.start_time > now() - interval '1 day'
+-- Whether pg_cron's scheduler runs, and the newest finished run of each of sessctl's jobs. $1: the jobs' names. Runs are in the
+-- order of their ids: one that could not connect has no times.
+select json_build_object(
+  'has_scheduler', exists (
+    select from pg_catalog.pg_stat_activity as a where a.application_name = 'pg_cron scheduler'
   ),
-  'last_error', (
-    select d.return_message
-    from cron.job_run_details as d
-    where d.jobid = j.jobid and d.status = 'failed' and d.start_time > now() - interval '1 day'
-    order by d.start_time desc
-    limit 1
-  )
-) order by j.jobname), '[]')::text
-from cron.job as j
-where j.jobname in ('sessctl-end-inactive', 'sessctl-cleanup')
+  'runs', coalesce((
+    select json_agg(json_build_object(
+      'job', j.jobid,
+      'failed', newest.status = 'failed',
+      -- The lines below the first may show a row.
+      'message', split_part(newest.return_message, E'\n', 1),
+      'lately', lately.runs,
+      'failed_lately', lately.failed
+    ))
+    from cron.job as j
+    cross join lateral (
+      select d.status, d.return_message
+      from cron.job_run_details as d
+      where d.jobid = j.jobid and d.status in ('succeeded', 'failed')
+      order by d.runid desc
+      limit 1
+    ) as newest
+    cross join lateral (
+      select count(*) as runs, count(*) filter (where l.status = 'failed') as failed
+      from (
+        select d.status from cron.job_run_details as d where d.jobid = j.jobid order by d.runid desc limit 50
+      ) as l
+    ) as lately
+    where j.jobname = any ($1)
+  ), '[]')
+)::text

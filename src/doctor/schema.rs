@@ -1,15 +1,19 @@
 //! Whether the schema is what the migrations make: verify's verdict, in a word.
 
-use super::{Answer, Finding, Scene, ok, problem};
-use crate::schema::is_up_to_date;
+use super::scene::Scene;
+use super::{Answer, Finding, ok, problem};
+use crate::schema::{ADOPT, Found, UNRECORDED, Verdict};
 
 pub(super) async fn check(scene: &Scene<'_>) -> Answer {
-    Ok(Some(judge(is_up_to_date(scene.database).await?)))
+    let found = Found::read(scene.database).await?;
+    Ok(Some(judge(&Verdict::of(&found, false, &[]))))
 }
 
-fn judge(is_up_to_date: bool) -> Finding {
-    if is_up_to_date {
+fn judge(verdict: &Verdict) -> Finding {
+    if verdict.ok {
         ok("up to date")
+    } else if verdict.unrecorded {
+        problem(UNRECORDED, ADOPT)
     } else {
         problem("differs from the schema of this sessctl", "run sessctl verify")
     }
@@ -18,11 +22,26 @@ fn judge(is_up_to_date: bool) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::Level;
+
+    fn verdict(ok: bool, unrecorded: bool) -> Verdict {
+        Verdict {
+            ok,
+            version: 0,
+            unrecorded,
+            pending: vec![],
+            drift: vec![],
+            extra: vec![],
+            allowed: vec![],
+        }
+    }
 
     #[test]
-    fn a_difference_is_a_problem() {
-        assert_eq!(judge(true).level, Level::Ok);
-        assert_eq!(judge(false).level, Level::Problem);
+    fn a_difference_is_a_problem_and_a_copy_without_a_history_is_named() {
+        assert_eq!(judge(&verdict(true, false)), ok("up to date"));
+        assert_eq!(
+            judge(&verdict(false, false)).hint.as_deref(),
+            Some("run sessctl verify")
+        );
+        assert_eq!(judge(&verdict(false, true)), problem(UNRECORDED, ADOPT));
     }
 }

@@ -2,7 +2,8 @@
 
 use serde::Deserialize;
 
-use super::{Answer, Finding, Scene, ok, warning};
+use super::scene::Scene;
+use super::{Answer, Finding, ok, warning};
 use crate::config::{SslMode, SupabaseHost};
 
 #[derive(Default, Deserialize)]

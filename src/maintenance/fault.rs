@@ -11,6 +11,8 @@ pub(super) enum Fault {
     Contended,
     /// The server's statement_timeout: a smaller batch.
     TooSlow,
+    /// Some of the batch's rows can't be done: the others alone.
+    Rows,
     /// Trying again is no use.
     Fatal,
 }
@@ -32,7 +34,11 @@ impl Fault {
             code if code.starts_with("08") => Self::Lost,
             // SC001: a batch of an older generation, see sessctl.run_begin_batch.
             "40P01" | "40001" | "55P03" | "SC001" => Self::Contended,
-            "57014" => Self::TooSlow,
+            "57014" | "25P04" => Self::TooSlow,
+            // SC002: a lock on something else than the sessions, see sessctl.cleanup_delete.
+            "SC002" => Self::Rows,
+            // A constraint, a value that does not fit, a view's check option, what a trigger raises.
+            code if ["22", "23", "44", "P0"].iter().any(|class| code.starts_with(class)) => Self::Rows,
             _ => Self::Fatal,
         }
     }
@@ -51,6 +57,10 @@ mod tests {
             ("55P03", Fault::Contended),
             ("SC001", Fault::Contended),
             ("57014", Fault::TooSlow),
+            ("25P04", Fault::TooSlow),
+            ("23503", Fault::Rows),
+            ("P0001", Fault::Rows),
+            ("SC002", Fault::Rows),
             ("42501", Fault::Fatal),
             ("25006", Fault::Fatal),
         ] {

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::database::Database;
+use crate::database::{Database, QueryError};
 use crate::failure::Failure;
 
 /// One job. Its serialized form is part of the JSON contract of `status`.
@@ -40,10 +40,7 @@ pub(crate) struct RunState {
 /// The server's or the connection's.
 pub(crate) async fn jobs(database: &Database) -> Result<Option<Vec<JobState>>, Failure> {
     let read = async {
-        if !database
-            .transact::<bool>("", include_str!("record/readable.sql"))
-            .await?
-        {
+        if !has_record(database).await? {
             return Ok(None);
         }
         database.transact("", include_str!("record/jobs.sql")).await.map(Some)
@@ -52,4 +49,12 @@ pub(crate) async fn jobs(database: &Database) -> Result<Option<Vec<JobState>>, F
         Ok(jobs) => Ok(jobs),
         Err(error) => Err(database.explain(error, "can't read the record of runs").await),
     }
+}
+
+/// Whether there is a record of runs that this role can read.
+///
+/// # Errors
+/// The server's or the connection's.
+pub(crate) async fn has_record(database: &Database) -> Result<bool, QueryError> {
+    database.transact("", include_str!("record/readable.sql")).await
 }

@@ -5,25 +5,27 @@
 //! connection.
 
 mod cron;
+mod division;
+mod failures;
 mod fault;
 mod jobs;
 mod outcome;
 mod record;
+mod recovery;
 mod run;
 mod size;
 mod strategy;
 
 use std::ops::RangeInclusive;
-use std::pin::Pin;
 use std::time::Duration;
 
 pub(crate) use cron::names as cron_jobs;
-pub(crate) use jobs::{JobState, RunState, jobs};
+pub use failures::Failures;
+pub(crate) use jobs::{JobState, RunState, has_record, jobs};
 pub use outcome::Outcome;
 pub use run::run;
 
 use crate::database::Value;
-use crate::failure::Failure;
 
 /// What is known of a job before it runs. The names are those of the database: see `sessctl.job`.
 #[derive(Debug)]
@@ -32,6 +34,8 @@ pub struct JobSpec {
     pub name: &'static str,
     /// The name of its pg_cron job.
     pub cron_job: &'static str,
+    /// When pg_cron runs it by default.
+    pub cron_schedule: &'static str,
     /// What is done to a session, in the past tense; the key of the count in JSON.
     pub done: &'static str,
     /// The same after "would".
@@ -61,6 +65,9 @@ struct Statements {
     /// Absent where batches are not taken from a list.
     candidates: Option<&'static str>,
     step: &'static str,
+    /// Lists a slice that must be divided. Absent where batches are taken from a list.
+    slice: Option<&'static str>,
+    leftovers: &'static str,
     count: &'static str,
 }
 
@@ -68,6 +75,7 @@ struct Statements {
 pub static END_INACTIVE: JobSpec = JobSpec {
     name: "end-inactive",
     cron_job: "sessctl-end-inactive",
+    cron_schedule: "*/5 * * * *",
     done: "ended",
     would: "would end",
     which: "last seen before",
@@ -82,6 +90,8 @@ pub static END_INACTIVE: JobSpec = JobSpec {
         start: include_str!("end_inactive/start.sql"),
         candidates: Some(include_str!("end_inactive/candidates.sql")),
         step: include_str!("end_inactive/step.sql"),
+        slice: None,
+        leftovers: include_str!("end_inactive/leftovers.sql"),
         count: include_str!("end_inactive/count.sql"),
     },
 };
@@ -90,13 +100,14 @@ pub static END_INACTIVE: JobSpec = JobSpec {
 pub static CLEANUP: JobSpec = JobSpec {
     name: "cleanup",
     cron_job: "sessctl-cleanup",
+    cron_schedule: "17 * * * *",
     done: "deleted",
     would: "would delete",
     which: "that ended before",
     range: 1..=36_500,
     threshold: 90,
     batch_size: 25_000,
-    first_batch: 25_000,
+    first_batch: 2_000,
     function: "sessctl.cleanup",
     public_function: "public.cleanup_old_sessions",
     cron_limit: 500_000,
@@ -104,6 +115,8 @@ pub static CLEANUP: JobSpec = JobSpec {
         start: include_str!("cleanup/start.sql"),
         candidates: None,
         step: include_str!("cleanup/step.sql"),
+        slice: Some(include_str!("cleanup/slice.sql")),
+        leftovers: include_str!("cleanup/leftovers.sql"),
         count: include_str!("cleanup/count.sql"),
     },
 };
@@ -124,6 +137,8 @@ pub struct Work {
     pub include_idle: bool,
     /// Ended sessions ended when they were last seen, instead of now. Of no meaning to a cleanup.
     pub at_last_seen: bool,
+    /// Sessions that a foreign key keeps are no failure. Of no meaning to a sweep.
+    pub keep_referenced: bool,
 }
 
 impl Work {
@@ -162,6 +177,3 @@ pub enum Event<'a> {
     /// Something that a person may want to know.
     Note(&'a str),
 }
-
-/// Resolves when the run is to stop; its error means that nobody can ask for it.
-pub type StopSignal<'a> = Pin<Box<dyn Future<Output = Result<(), Failure>> + 'a>>;

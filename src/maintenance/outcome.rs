@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Serialize, Serializer};
 
-use super::JobSpec;
+use super::{Failures, JobSpec};
 use crate::failure::exit;
 use crate::output::count;
 
@@ -27,6 +27,10 @@ pub struct Outcome {
     #[serde(skip)]
     pub(super) out_of_time: bool,
     pub(super) left: Option<u64>,
+    /// Sessions that could not be done.
+    pub(super) failed: u64,
+    #[serde(skip)]
+    pub(super) failures: Failures,
 }
 
 fn under_own_key<S: Serializer>((key, rows): &(&'static str, u64), serializer: S) -> Result<S::Ok, S::Error> {
@@ -51,16 +55,23 @@ fn utc(time: &str, form: SecondsFormat) -> String {
 impl Outcome {
     /// Whether the work is done.
     pub(crate) fn is_complete(&self) -> bool {
-        !(self.skipped || self.interrupted || self.out_of_time)
+        !(self.skipped || self.interrupted || self.out_of_time) && self.failed == 0
     }
 
     /// The exit code.
     pub(crate) fn code(&self) -> u8 {
         if self.interrupted {
             exit::INTERRUPTED
+        } else if self.failed > 0 {
+            exit::FAILED
         } else {
             exit::DONE
         }
+    }
+
+    /// The sessions that could not be done, and why.
+    pub(crate) fn failures(&self) -> &Failures {
+        &self.failures
     }
 
     /// What the run did, in a sentence.
@@ -85,6 +96,12 @@ impl Outcome {
         }
         if self.skipped {
             text = format!("{text}; another run is running, and took over");
+        }
+        if self.failed > 0 {
+            text = format!("{text}; {} could not be {}", count(self.failed), self.job.done);
+        }
+        if let (false, Some(left)) = (self.out_of_time, self.left) {
+            text = format!("{text}; {} left, whose rows are locked", count(left));
         }
         if self.interrupted {
             text = format!("interrupted: {text}; what is done stays");

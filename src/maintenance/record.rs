@@ -72,11 +72,13 @@ impl RunRecord {
         )
     }
 
-    pub(super) fn finish_sql(&self, outcome: &str, left: Option<u64>, message: Option<&str>) -> String {
+    pub(super) fn finish_sql(&self, outcome: &str, left: Option<u64>, failed: u64, message: Option<&str>) -> String {
         let left = left.and_then(|left| i64::try_from(left).ok());
+        let failed = i64::try_from(failed).unwrap_or(i64::MAX);
         let values = [
             ("outcome", Value::Text(outcome)),
             ("left", left.map_or(Value::Null, Value::Int)),
+            ("failed", Value::Int(failed)),
             ("message", message.into()),
         ];
         bind(

@@ -1,31 +1,41 @@
 //! The loop of a run: one batch after the other until nothing is left, and on again after a fault.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
-use tokio_postgres::Error;
+use tokio::time::{sleep, sleep_until, timeout};
 
+use super::division::{Division, Part};
+use super::failures::Failures;
 use super::fault::Fault;
 use super::record::{RunRecord, Stored};
 use super::size::BatchSize;
 use super::strategy::{Candidates, Step, Strategy};
-use super::{Event, Options, Outcome, StopSignal, Work};
+use super::{Event, Options, Outcome, Work};
 use crate::database::{Database, QueryError, Value, bind};
 use crate::failure::Failure;
-use crate::output::count;
 use crate::retry::{Backoff, retry};
+use crate::signals::StopSignal;
 
 /// A commit that does not wait for the disk. The last one of a run does, and flushes all before it.
 const UNFLUSHED: &str = "set local synchronous_commit = off";
 
-/// How long a stop may wait for the batch that is running before it is cancelled.
-const STOP_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a batch that is running may go on after a stop, and after the end of the run's time, before it is cancelled.
+const STOP_GRACE: Duration = Duration::from_secs(1);
+const TIME_GRACE: Duration = Duration::from_secs(4);
+
+/// How long a batch that was cancelled may take to say so.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long a run that stops or failed may take to read its record and to close it.
-const CLOSING_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const CLOSING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a run that is out of time may count what it leaves.
 const COUNT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Scans in a row that do nothing, although rows are due that nobody holds, before what prevents the work is blamed.
+const IDLE_SCANS: u32 = 3;
 
 /// The pauses between two attempts.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
@@ -53,7 +63,7 @@ pub async fn run(
     work: &Work,
     options: &Options,
     database: Database,
-    mut stop: StopSignal<'_>,
+    stop: &StopSignal,
     observe: &dyn Fn(Event<'_>),
 ) -> Result<Outcome, Failure> {
     let begun = Instant::now();
@@ -68,6 +78,11 @@ pub async fn run(
         size: BatchSize::new(work.job.first_batch, work.batch_size),
         failures: 0,
         backoff: BACKOFF,
+        division: None,
+        unable: Failures::default(),
+        known: HashSet::new(),
+        scan_began_at: 0,
+        idle_scans: 0,
     };
     let mut outcome = Outcome {
         job: work.job,
@@ -80,11 +95,13 @@ pub async fn run(
         interrupted: false,
         out_of_time: false,
         left: None,
+        failed: 0,
+        failures: Failures::default(),
     };
     if options.dry_run {
         let counted = stoppable(
             &mut run,
-            &mut stop,
+            stop,
             "stopped while counting; nothing was changed",
             async |run| {
                 let what = format!("{}: can't count", run.work.job.name);
@@ -97,7 +114,7 @@ pub async fn run(
         let counted = counted.await?;
         (outcome.rows.1, outcome.cutoff) = (counted.rows, counted.cutoff);
     } else {
-        let start = stoppable(&mut run, &mut stop, "stopped before anything was done", Run::start).await?;
+        let start = stoppable(&mut run, stop, "stopped before anything was done", Run::start).await?;
         outcome.cutoff = start.cutoff;
         outcome.skipped = start.skipped;
         if start.due {
@@ -105,7 +122,7 @@ pub async fn run(
                 .candidates
                 .map_or(Strategy::TimeSlices(None), Strategy::Candidates);
             match run.work_through(&outcome.cutoff, begun, stop).await? {
-                End::Finished => {}
+                End::Finished { left } => outcome.left = left,
                 End::Skipped => outcome.skipped = true,
                 End::Interrupted => outcome.interrupted = true,
                 End::OutOfTime { left } => {
@@ -115,6 +132,8 @@ pub async fn run(
             }
         }
         (outcome.rows.1, outcome.batches) = (run.record.rows, run.record.batches);
+        outcome.failures = run.unable;
+        outcome.failed = outcome.failures.rows;
     }
     run.database.close().await;
     outcome.elapsed = begun.elapsed();
@@ -124,39 +143,96 @@ pub async fn run(
 /// Does what a stop may cut off at any moment, and cancels it on the server then.
 async fn stoppable<'a, T>(
     run: &mut Run<'a>,
-    stop: &mut StopSignal<'_>,
+    stop: &StopSignal,
     stopped: &str,
     work: impl AsyncFnOnce(&mut Run<'a>) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let cancel = run.database.canceller();
     tokio::select! {
         result = work(run) => result,
-        asked = stop => {
-            asked?;
+        () = stop.requested() => {
             cancel.cancel().await;
             Err(Failure::interrupted(stopped))
         }
     }
 }
 
-struct Run<'a> {
-    work: &'a Work,
-    options: &'a Options,
-    observe: &'a dyn Fn(Event<'_>),
-    database: Database,
-    record: RunRecord,
+pub(super) struct Run<'a> {
+    pub(super) work: &'a Work,
+    pub(super) options: &'a Options,
+    pub(super) observe: &'a dyn Fn(Event<'_>),
+    pub(super) database: Database,
+    pub(super) record: RunRecord,
     /// A batch was sent, and its answer has not come.
-    in_doubt: bool,
-    strategy: Strategy,
-    size: BatchSize,
+    pub(super) in_doubt: bool,
+    pub(super) strategy: Strategy,
+    pub(super) size: BatchSize,
     /// Failures since the last batch that worked.
-    failures: u32,
-    backoff: Backoff,
+    pub(super) failures: u32,
+    pub(super) backoff: Backoff,
+    /// The slice that is being divided, since a batch of it failed because of some of its rows.
+    pub(super) division: Option<Divided>,
+    /// The sessions that could not be done.
+    pub(super) unable: Failures,
+    /// The places of those that failed alone: a later scan meets them again.
+    known: HashSet<String>,
+    /// The rows that were done when this scan began.
+    scan_began_at: u64,
+    /// Scans in a row that did nothing.
+    idle_scans: u32,
+}
+
+/// A slice that is being divided.
+pub(super) struct Divided {
+    parts: Division,
+    /// The size that the batch had which failed.
+    max_rows: i32,
+    /// What the slice as a whole says: how many were done, and where the next one begins.
+    step: Step,
+}
+
+/// A slice that must be divided.
+#[derive(Deserialize)]
+struct Slice {
+    rows: String,
+    next_position: Option<String>,
+}
+
+/// What a scan leaves that is due.
+#[derive(Deserialize)]
+struct Leftovers {
+    /// Held by other transactions.
+    locked: u64,
+    /// Held by nobody.
+    free: u64,
+    /// Kept by a foreign key.
+    #[serde(default)]
+    kept: u64,
+    kept_by: Option<String>,
+    prevented_by: Option<String>,
+}
+
+/// What ends a run before its work is done.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Halt {
+    Stop,
+    OutOfTime,
+}
+
+/// Resolves at a moment, never where there is none.
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment.into()).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// How a run came to its end.
 enum End {
-    Finished,
+    Finished {
+        /// Locked by others.
+        left: Option<u64>,
+    },
     Skipped,
     Interrupted,
     /// How many are left, where the server could count them.
@@ -169,7 +245,7 @@ impl End {
     /// The outcome in the run's record.
     fn outcome(&self) -> &'static str {
         match self {
-            Self::Finished => "done",
+            Self::Finished { .. } => "done",
             Self::Skipped => "skipped",
             Self::Interrupted => "interrupted",
             Self::OutOfTime { .. } => "incomplete",
@@ -186,7 +262,7 @@ impl Run<'_> {
         )
     }
 
-    fn failed(&self) -> String {
+    pub(super) fn failed(&self) -> String {
         format!("{} failed on {}", self.work.job.name, self.database.target())
     }
 
@@ -225,10 +301,10 @@ impl Run<'_> {
         self.database.transact("", &sql).await
     }
 
-    async fn work_through(&mut self, cutoff: &str, begun: Instant, mut stop: StopSignal<'_>) -> Result<End, Failure> {
+    async fn work_through(&mut self, cutoff: &str, begun: Instant, stop: &StopSignal) -> Result<End, Failure> {
         let end = loop {
             let batch_begun = Instant::now();
-            let (result, stopped) = self.batch_or_stop(cutoff, &mut stop).await?;
+            let (result, halt) = self.batch_or_halt(cutoff, begun, stop).await;
             (self.observe)(Event::Progress(self.record.rows));
             match result {
                 Ok(Some(end)) => break end,
@@ -238,14 +314,11 @@ impl Run<'_> {
                     self.size.adapt(batch_begun.elapsed());
                 }
                 // Cancelled, or failed while it was about to be: nothing is tried again.
-                Err(_) if stopped => self.read_record(cutoff).await,
+                Err(_) if halt.is_some() => self.read_record(cutoff).await,
                 Err(error) => {
                     let recovered = tokio::select! {
                         recovered = self.recover(cutoff, error) => Some(recovered),
-                        asked = &mut stop => {
-                            asked?;
-                            None
-                        }
+                        () = stop.requested() => None
                     };
                     match recovered {
                         Some(recovered) => recovered?,
@@ -253,19 +326,20 @@ impl Run<'_> {
                     }
                 }
             }
-            if stopped {
+            if halt == Some(Halt::Stop) {
                 break End::Interrupted;
             }
+            if halt == Some(Halt::OutOfTime) && self.in_doubt {
+                (self.observe)(Event::Note("whether the last batch was committed is not known"));
+                break End::OutOfTime { left: None };
+            }
             if self.options.max_runtime.is_some_and(|limit| begun.elapsed() >= limit) {
-                break self.out_of_time(cutoff, &mut stop).await?;
+                break self.out_of_time(cutoff, stop).await?;
             }
             if !self.options.pause.is_zero() {
                 tokio::select! {
-                    () = tokio::time::sleep(self.options.pause) => {}
-                    asked = &mut stop => {
-                        asked?;
-                        break End::Interrupted;
-                    }
+                    () = sleep(self.options.pause) => {}
+                    () = stop.requested() => break End::Interrupted
                 }
             }
         };
@@ -273,48 +347,53 @@ impl Run<'_> {
         Ok(end)
     }
 
-    /// One batch; and whether a stop was asked for meanwhile, in which case it had a second to end by itself.
-    async fn batch_or_stop(
+    /// One batch, and what halts the run meanwhile: it has a second to end by itself after a stop, and four after the run's time.
+    async fn batch_or_halt(
         &mut self,
         cutoff: &str,
-        stop: &mut StopSignal<'_>,
-    ) -> Result<(Result<Option<End>, QueryError>, bool), Failure> {
+        begun: Instant,
+        stop: &StopSignal,
+    ) -> (Result<Option<End>, QueryError>, Option<Halt>) {
         let cancel = self.database.canceller();
+        let time_over = self
+            .options
+            .max_runtime
+            .and_then(|limit| begun.checked_add(limit + TIME_GRACE));
         let mut batch = Box::pin(self.batch(cutoff));
-        tokio::select! {
-            result = &mut batch => return Ok((result, false)),
-            asked = stop => asked?,
-        }
-        match tokio::time::timeout(STOP_TIMEOUT, &mut batch).await {
-            Ok(result) => Ok((result, true)),
-            Err(_) => {
-                cancel.cancel().await;
-                Ok((batch.await, true))
-            }
+        let halt = tokio::select! {
+            result = &mut batch => return (result, stop.is_requested().then_some(Halt::Stop)),
+            () = async { stop.requested().await; sleep(STOP_GRACE).await } => Halt::Stop,
+            () = until(time_over) => Halt::OutOfTime,
+        };
+        cancel.cancel().await;
+        match timeout(CANCEL_TIMEOUT, &mut batch).await {
+            Ok(result) => (result, Some(halt)),
+            Err(_) => (Err(QueryError::Silence(CANCEL_TIMEOUT)), Some(halt)),
         }
     }
 
     /// One batch, committed; the end where nothing is left or another run is running.
     async fn batch(&mut self, cutoff: &str) -> Result<Option<End>, QueryError> {
-        while let (Strategy::Candidates(list), Some(sql)) = (&mut self.strategy, self.work.job.sql.candidates)
-            && list.is_done()
-        {
-            let place = list.last_listed().to_owned();
-            let values = [("cutoff", Value::Text(cutoff)), ("last_listed", Value::Text(&place))];
-            let next = self.database.transact("", &self.bind(sql, &values)).await?;
-            if let Strategy::Candidates(list) = &mut self.strategy
-                && !list.continue_with(next)
-            {
-                return Ok(Some(End::Finished));
+        if let Some(divided) = self.division.take_if(|divided| divided.parts.part().is_none()) {
+            self.strategy.advance(&divided.step, divided.max_rows);
+        }
+        if self.division.is_none() {
+            self.list(cutoff).await?;
+            if let Strategy::Finished { is_clean } = self.strategy {
+                return self.end_scan(cutoff, is_clean).await;
             }
         }
         let rows = self.size.rows();
-        let place = self.strategy.next(rows);
+        let (candidates, position) = match (&self.division, &self.strategy) {
+            (Some(divided), _) => (divided.parts.part(), None),
+            (None, Strategy::Candidates(_)) => (self.strategy.next(rows), None),
+            (None, strategy) => (None, strategy.next(rows)),
+        };
         let values = [
             ("cutoff", Value::Text(cutoff)),
             ("max_rows", Value::Int(rows.into())),
-            ("candidates", place.into()),
-            ("position", place.into()),
+            ("candidates", candidates.into()),
+            ("position", position.into()),
         ];
         let sql = self.bind(self.work.job.sql.step, &values);
         self.in_doubt = true;
@@ -326,21 +405,152 @@ impl Run<'_> {
         if step.skipped {
             return Ok(Some(End::Skipped));
         }
-        self.strategy.advance(&step, rows);
-        Ok(matches!(self.strategy, Strategy::Finished).then_some(End::Finished))
+        match &mut self.division {
+            Some(divided) => {
+                divided.parts.succeed();
+                divided.step.affected += step.affected;
+            }
+            None => self.strategy.advance(&step, rows),
+        }
+        Ok(None)
+    }
+
+    /// Lists candidates where all of the last list are done.
+    async fn list(&mut self, cutoff: &str) -> Result<(), QueryError> {
+        while let (Strategy::Candidates(list), Some(sql)) = (&mut self.strategy, self.work.job.sql.candidates)
+            && list.is_done()
+        {
+            let place = list.last_listed().to_owned();
+            let values = [("cutoff", Value::Text(cutoff)), ("last_listed", Value::Text(&place))];
+            let next = self.database.transact("", &self.bind(sql, &values)).await?;
+            self.strategy.continue_with(next);
+        }
+        Ok(())
+    }
+
+    /// Begins to divide the slice whose batch failed because of some of its rows, or divides on.
+    pub(super) async fn divide(&mut self, cutoff: &str, error: &QueryError) -> Result<(), Failure> {
+        let Some(divided) = &mut self.division else {
+            let max_rows = self.size.rows();
+            let (rows, step) = match self.work.job.sql.slice {
+                None => (
+                    self.strategy.next(max_rows).unwrap_or_default().to_owned(),
+                    Step::default(),
+                ),
+                Some(sql) => {
+                    let values = [
+                        ("cutoff", Value::Text(cutoff)),
+                        ("max_rows", Value::Int(max_rows.into())),
+                        ("position", self.strategy.next(max_rows).into()),
+                    ];
+                    let slice: Result<Slice, _> = self.database.transact("", &self.bind(sql, &values)).await;
+                    match slice {
+                        Ok(slice) => (slice.rows, Step::of_slice(slice.next_position)),
+                        Err(error) => return Err(self.database.explain(error, &self.failed()).await),
+                    }
+                }
+            };
+            self.division = Some(Divided {
+                parts: Division::of(&rows),
+                max_rows,
+                step,
+            });
+            // Where the first batch fails there is no record yet: should all parts fail, the run has one nevertheless.
+            return match self.fence(cutoff).await {
+                Ok(()) => Ok(()),
+                Err(error) => Err(self.database.explain(error, &self.failed()).await),
+            };
+        };
+        let (row, rest) = match divided.parts.fail() {
+            Part::Divided => return Ok(()),
+            Part::Row(row) => (row, 0),
+            Part::LastRow(row, rest) => (row, rest),
+        };
+        if rest > 0 {
+            self.unable.give_up();
+        }
+        if self.known.insert(row.clone()) {
+            let sql = bind(include_str!("failing_session.sql"), &[("row", Value::Text(&row))]);
+            let session = self.database.transact("", &sql).await.unwrap_or_default();
+            self.unable.add(error.reason(), session);
+            if error.code().is_some_and(|code| code.code() == "SC002") {
+                self.unable.hint = self.database.who_holds().await.or(self.unable.hint.take());
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at what is left when a scan has ended. Another scan begins where this one did something and rows are still due that
+    /// nobody holds: a table that was rewritten meanwhile has its rows elsewhere. What several scans do not reach, a trigger or rule
+    /// prevents.
+    async fn end_scan(&mut self, cutoff: &str, is_clean: bool) -> Result<Option<End>, QueryError> {
+        if is_clean && self.unable.is_empty() {
+            return Ok(Some(End::Finished { left: None }));
+        }
+        let sql = self.bind(self.work.job.sql.leftovers, &[("cutoff", Value::Text(cutoff))]);
+        let Some(left) = self.database.transact::<Option<Leftovers>>("", &sql).await? else {
+            return Ok(Some(End::Finished { left: None }));
+        };
+        let mut free = left.free.saturating_sub(self.unable.rows);
+        // Others may have held them when their turn came.
+        let is_idle = self.record.rows == self.scan_began_at;
+        self.idle_scans = if is_idle { self.idle_scans + 1 } else { 0 };
+        if free > 0 && self.idle_scans < IDLE_SCANS {
+            if is_idle {
+                sleep(self.backoff.next().unwrap_or_default()).await;
+            }
+            self.restart();
+            return Ok(None);
+        }
+        let mut locked = left.locked;
+        if left.prevented_by.is_none() && !self.unable.is_at_least {
+            // Nothing here can prevent the work without an error: others hold them again and again.
+            locked += std::mem::take(&mut free);
+        }
+        let verb = if self.work.job.sql.slice.is_some() {
+            "deletion"
+        } else {
+            "update"
+        };
+        self.unable.add_all(
+            free,
+            match &left.prevented_by {
+                _ if self.unable.is_at_least => "not tried, after many failures among the sessions beside them".into(),
+                Some(by) => format!("{by} on user_sessions prevented their {verb}"),
+                None => String::new(),
+            },
+        );
+        if !self.work.keep_referenced {
+            self.unable.add_all(
+                left.kept,
+                format!("kept by {}", left.kept_by.as_deref().unwrap_or("a foreign key")),
+            );
+        }
+        Ok(Some(End::Finished {
+            left: (locked > 0).then_some(locked),
+        }))
+    }
+
+    /// The next batch is the first of a scan: rows may be elsewhere.
+    pub(super) fn restart(&mut self) {
+        self.strategy = match self.work.job.sql.candidates {
+            Some(_) => Strategy::Candidates(Candidates::default()),
+            None => Strategy::TimeSlices(None),
+        };
+        self.division = None;
+        self.scan_began_at = self.record.rows;
     }
 
     /// The end of a run that is out of time: counts what it leaves, within bounds.
-    async fn out_of_time(&self, cutoff: &str, stop: &mut StopSignal<'_>) -> Result<End, Failure> {
+    async fn out_of_time(&self, cutoff: &str, stop: &StopSignal) -> Result<End, Failure> {
         let cancel = self.database.canceller();
         tokio::select! {
             left = self.count(Some(cutoff)) => Ok(End::OutOfTime { left: left.ok().map(|left| left.rows) }),
-            () = tokio::time::sleep(COUNT_TIMEOUT) => {
+            () = sleep(COUNT_TIMEOUT) => {
                 cancel.cancel().await;
                 Ok(End::OutOfTime { left: None })
             }
-            asked = stop => {
-                asked?;
+            () = stop.requested() => {
                 cancel.cancel().await;
                 Ok(End::Interrupted)
             }
@@ -350,13 +560,19 @@ impl Run<'_> {
     /// Closes the record. Its commit flushes all before it.
     async fn finish(&mut self, cutoff: &str, end: &End) -> Result<(), Failure> {
         let left = match end {
-            End::OutOfTime { left } => *left,
+            End::OutOfTime { left } | End::Finished { left } => *left,
             _ => None,
         };
-        let sql = self.record.finish_sql(end.outcome(), left, None);
-        if matches!(end, End::Interrupted) {
-            // A stop does not wait for a server that has gone.
-            let _ = tokio::time::timeout(CLOSING_TIMEOUT, self.database.transact::<Stored>("", &sql)).await;
+        let outcome = match end {
+            End::Finished { .. } if !self.unable.is_empty() => "failed",
+            end => end.outcome(),
+        };
+        let message = self.unable.lines().join("; ");
+        let message = (!message.is_empty()).then_some(message.as_str());
+        let sql = self.record.finish_sql(outcome, left, self.unable.rows, message);
+        if matches!(end, End::Interrupted) || self.in_doubt {
+            // Neither a stop nor the end of the run's time waits for a server that has gone.
+            let _ = timeout(CLOSING_TIMEOUT, self.database.transact::<Stored>("", &sql)).await;
             return Ok(());
         }
         loop {
@@ -368,116 +584,5 @@ impl Run<'_> {
                 Err(error) => self.recover(cutoff, error).await?,
             }
         }
-    }
-
-    /// Makes the run able to go on after a failed statement, or says why that is no use.
-    async fn recover(&mut self, cutoff: &str, error: QueryError) -> Result<(), Failure> {
-        let fault = error.fault();
-        self.failures += 1;
-        let is_hopeless = match fault {
-            Fault::Fatal => true,
-            Fault::TooSlow => !self.size.halve(),
-            Fault::Lost | Fault::Contended => self.failures > self.options.max_retries,
-        };
-        if is_hopeless {
-            self.read_record(cutoff).await;
-            let message = error.summary();
-            let failure = self.database.explain(error, &self.failed()).await;
-            return Err(self.give_up(failure, &message).await);
-        }
-        if fault != Fault::TooSlow {
-            tokio::time::sleep(self.backoff.next().unwrap_or_default()).await;
-        }
-        if fault != Fault::Lost && self.fence(cutoff).await.is_ok() {
-            return Ok(());
-        }
-        self.reconnect(cutoff, error).await
-    }
-
-    /// A new connection; the scan begins again there.
-    async fn reconnect(&mut self, cutoff: &str, lost: QueryError) -> Result<(), Failure> {
-        (self.observe)(Event::Note("lost the connection, trying again"));
-        let target = self.database.target().clone();
-        let mut last = lost.explain(&self.failed());
-        while self.failures <= self.options.max_retries {
-            match Database::connect(&target, self.work.job.name).await {
-                Ok(database) => {
-                    self.database = database;
-                    match self.fence(cutoff).await {
-                        Ok(()) => {
-                            self.strategy.restart();
-                            return Ok(());
-                        }
-                        Err(error) => last = error.explain(&self.failed()),
-                    }
-                }
-                // Wrong credentials stay wrong, and poolers ban clients that insist.
-                Err(failure) if !failure.is_transient() => return Err(self.give_up(failure, "login refused").await),
-                Err(failure) => last = failure,
-            }
-            self.failures += 1;
-            tokio::time::sleep(self.backoff.next().unwrap_or_default()).await;
-        }
-        Err(self.give_up(last, "lost the connection").await)
-    }
-
-    /// Waits for a batch that is still running on a lost connection, keeps out later ones, and reads what the run has done.
-    async fn fence(&mut self, cutoff: &str) -> Result<(), QueryError> {
-        let stored: Stored = self.database.transact("", &self.record.fence_sql(cutoff)).await?;
-        self.record.take(&stored);
-        self.in_doubt = false;
-        Ok(())
-    }
-
-    /// Reads what the run has done before it gives up, on a last connection if need be. Where the server can't be asked, the
-    /// message says what is in doubt.
-    async fn read_record(&mut self, cutoff: &str) {
-        let read = async {
-            if self.fence(cutoff).await.is_err()
-                && let Ok(database) = Database::connect(&self.database.target().clone(), self.work.job.name).await
-            {
-                self.database = database;
-                let _ = self.fence(cutoff).await;
-            }
-        };
-        let _ = tokio::time::timeout(CLOSING_TIMEOUT, read).await;
-    }
-
-    /// Closes the record as failed, where the server can be reached, and says what had been done before.
-    async fn give_up(&mut self, failure: Failure, message: &str) -> Failure {
-        let sql = self.record.finish_sql("failed", None, Some(message));
-        let _ = tokio::time::timeout(CLOSING_TIMEOUT, self.database.transact::<Stored>("", &sql)).await;
-        let (rows, done) = (count(self.record.rows), self.work.job.done);
-        match (self.record.rows, self.in_doubt) {
-            (0, false) => failure,
-            (_, false) => failure.after(&format!("{rows} sessions had been {done} before, and stay so")),
-            (_, true) => failure.after(&format!(
-                "{rows} sessions had been {done} before; whether the last batch was committed is not known"
-            )),
-        }
-    }
-}
-
-impl QueryError {
-    fn fault(&self) -> Fault {
-        match self {
-            Self::Server(error) => Fault::of(error),
-            Self::Empty | Self::Shape(_) => Fault::Fatal,
-        }
-    }
-
-    /// What is kept of it in the run's record: no detail, which may hold the contents of a row.
-    fn summary(&self) -> String {
-        match self {
-            Self::Server(error) => summary(error),
-            Self::Empty | Self::Shape(_) => "unknown answer of the server".into(),
-        }
-    }
-}
-
-fn summary(error: &Error) -> String {
-    match error.as_db_error() {
-        Some(db) => format!("{} (SQLSTATE {})", db.message(), db.code().code()),
-        None => "lost the connection".into(),
     }
 }

@@ -8,6 +8,9 @@ const TARGET: Duration = Duration::from_millis(250);
 /// Lower bound for the adaptive batch size, in rows.
 const MIN_ROWS: i32 = 500;
 
+/// The most by which a batch is larger than the one before.
+const MAX_GROWTH: f64 = 4.0;
+
 /// The adaptive size of a run's batches.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BatchSize {
@@ -32,8 +35,8 @@ impl BatchSize {
 
     /// Adapts to how long the last batch took.
     pub(super) fn adapt(&mut self, took: Duration) {
-        // At most doubled: a quick batch may have had little to do.
-        let factor = (TARGET.as_secs_f64() / took.as_secs_f64()).min(2.0);
+        // Bounded: a quick batch may have had little to do.
+        let factor = (TARGET.as_secs_f64() / took.as_secs_f64()).min(MAX_GROWTH);
         // Rows that are slow for a reason of their own get no faster by ever smaller batches.
         self.rows = self.scaled(factor).max(self.min).min(self.max);
     }
@@ -59,9 +62,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quick_batches_at_most_double_up_to_the_maximum() {
-        let mut size = BatchSize::new(1_000, 5_000);
-        for rows in [2_000, 4_000, 5_000, 5_000] {
+    fn quick_batches_grow_fourfold_at_most_up_to_the_maximum() {
+        let mut size = BatchSize::new(1_000, 20_000);
+        for rows in [4_000, 16_000, 20_000, 20_000] {
             size.adapt(Duration::ZERO);
             assert_eq!(size.rows(), rows);
         }
@@ -82,7 +85,7 @@ mod tests {
         size.adapt(TARGET * 1_000);
         assert_eq!(size.rows(), 1);
         size.adapt(Duration::ZERO);
-        assert_eq!(size.rows(), 2);
+        assert_eq!(size.rows(), 4);
     }
 
     #[test]

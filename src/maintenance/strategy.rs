@@ -11,8 +11,11 @@ pub(super) enum Strategy {
     TimeSlices(Option<String>),
     /// A cleanup in the order the sessions are stored: from this row on.
     BlockRanges(String),
-    /// Nothing is left.
-    Finished,
+    /// The scan has ended.
+    Finished {
+        /// Everything that it found was done.
+        is_clean: bool,
+    },
 }
 
 /// What a batch said about where it ended.
@@ -37,7 +40,7 @@ impl Strategy {
             Self::Candidates(list) => Some(list.next(max_rows)),
             Self::TimeSlices(position) => position.as_deref(),
             Self::BlockRanges(position) => Some(position),
-            Self::Finished => None,
+            Self::Finished { .. } => None,
         }
     }
 
@@ -47,26 +50,38 @@ impl Strategy {
             Self::Candidates(list) => {
                 list.advance(max_rows, step.affected);
                 if list.is_done() && list.complete && !list.is_worth_another() {
-                    *self = Self::Finished;
+                    *self = list.finished();
                 }
             }
             _ => *self = step.position(),
         }
     }
 
-    /// The next batch is the first of a scan: after a lost connection, rows may be elsewhere.
-    pub(super) fn restart(&mut self) {
-        *self = match self {
-            Self::Candidates(_) => Self::Candidates(Candidates::default()),
-            _ => Self::TimeSlices(None),
-        };
+    /// Takes the next list of candidates.
+    pub(super) fn continue_with(&mut self, next: Candidates) {
+        if let Self::Candidates(list) = self {
+            list.continue_with(next);
+            if list.is_done() && list.complete && !list.is_worth_another() {
+                *self = list.finished();
+            }
+        }
     }
 }
 
 impl Step {
+    /// What a slice says that was divided: the next one begins there, or there is none.
+    pub(super) fn of_slice(next_position: Option<String>) -> Self {
+        Self {
+            finished: next_position.is_none(),
+            position: next_position,
+            ..Self::default()
+        }
+    }
+
     fn position(&self) -> Strategy {
         match &self.position {
-            _ if self.finished => Strategy::Finished,
+            // A cleanup does not know whether rows were locked, or kept by something.
+            _ if self.finished => Strategy::Finished { is_clean: false },
             Some(row) if row.starts_with('(') => Strategy::BlockRanges(row.clone()),
             time => Strategy::TimeSlices(time.clone()),
         }
@@ -120,14 +135,18 @@ impl Candidates {
         &self.rows
     }
 
-    /// Takes the next list. False: nothing is due, the scan is over.
-    pub(super) fn continue_with(&mut self, next: Self) -> bool {
+    fn continue_with(&mut self, next: Self) {
         *self = Self {
             taken: self.taken,
             ended: self.ended,
             ..next
         };
-        !(self.is_done() && self.complete && !self.is_worth_another())
+    }
+
+    fn finished(&self) -> Strategy {
+        Strategy::Finished {
+            is_clean: self.ended == self.taken,
+        }
     }
 
     fn next(&self, max_rows: i32) -> &str {
@@ -188,7 +207,7 @@ mod tests {
         strategy.advance(&affected(2), 2);
         assert_eq!(strategy.next(2), Some("(1,1)"));
         strategy.advance(&affected(1), 2);
-        assert!(matches!(strategy, Strategy::Finished));
+        assert!(matches!(strategy, Strategy::Finished { is_clean: true }));
     }
 
     #[test]
@@ -197,7 +216,7 @@ mod tests {
         candidates.advance(9, 1);
         assert!(candidates.is_done());
         assert_eq!(candidates.last_listed(), "(0,2)");
-        assert!(candidates.continue_with(list("(3,1)", true)));
+        candidates.continue_with(list("(3,1)", true));
         candidates.advance(9, 1);
         assert_eq!((candidates.taken, candidates.ended), (3, 2));
     }
@@ -210,16 +229,16 @@ mod tests {
             panic!("{strategy:?}");
         };
         assert_eq!(candidates.last_listed(), "(0,0)");
-        assert!(candidates.continue_with(list("(0,2)", true)));
+        candidates.continue_with(list("(0,2)", true));
         strategy.advance(&affected(0), 9);
-        assert!(matches!(strategy, Strategy::Finished));
+        assert!(matches!(strategy, Strategy::Finished { is_clean: false }));
     }
 
     #[test]
     fn an_empty_list_ends_the_scan() {
-        let mut candidates = Candidates::default();
-        candidates.last_listed();
-        assert!(!candidates.continue_with(list("", true)));
+        let mut strategy = Strategy::Candidates(Candidates::default());
+        strategy.continue_with(list("", true));
+        assert!(matches!(strategy, Strategy::Finished { is_clean: true }));
     }
 
     #[test]
@@ -230,8 +249,6 @@ mod tests {
         assert_eq!(strategy.next(9), Some("2026-01-01 00:00:00+00"));
         strategy.advance(&at(Some("(128,0)")), 9);
         assert!(matches!(&strategy, Strategy::BlockRanges(row) if row == "(128,0)"));
-        strategy.restart();
-        assert!(matches!(strategy, Strategy::TimeSlices(None)));
         strategy.advance(
             &Step {
                 finished: true,
@@ -239,6 +256,6 @@ mod tests {
             },
             9,
         );
-        assert!(matches!(strategy, Strategy::Finished));
+        assert!(matches!(strategy, Strategy::Finished { is_clean: false }));
     }
 }

@@ -16,7 +16,7 @@ pub(super) async fn maintenance_roles(database: &Database) -> Result<Vec<u32>, Q
 
 /// Grants these roles again what maintenance needs, in the migration's transaction. Between two migrations an object may be
 /// missing: the later one creates it, and renews the rights again.
-pub(super) async fn renew_rights(database: &Database, roles: &[u32]) -> Result<(), tokio_postgres::Error> {
+pub(super) async fn renew_rights(database: &Database, roles: &[u32]) -> Result<(), QueryError> {
     if roles.is_empty() {
         return Ok(());
     }

@@ -5,14 +5,14 @@ use std::error::Error as StdError;
 use refinery::Migration;
 use tokio_postgres::error::{DbError, ErrorPosition, SqlState};
 
-use crate::database::{Database, server_message};
+use crate::database::{Database, QueryError, functions, server_message};
 use crate::failure::Failure;
 
-/// The driver's error under refinery's, which by itself only says that there was one.
-pub fn driver_error(error: &refinery::Error) -> Option<&tokio_postgres::Error> {
+/// Our error under refinery's, which by itself only says that there was one.
+fn query_error(error: &refinery::Error) -> Option<&QueryError> {
     let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(error) = cause {
-        if let Some(found) = error.downcast_ref::<tokio_postgres::Error>() {
+        if let Some(found) = error.downcast_ref::<QueryError>() {
             return Some(found);
         }
         cause = error.source();
@@ -22,17 +22,18 @@ pub fn driver_error(error: &refinery::Error) -> Option<&tokio_postgres::Error> {
 
 /// Whether the server refused with this SQLSTATE.
 pub fn has_code(error: &refinery::Error, code: &SqlState) -> bool {
-    driver_error(error).and_then(tokio_postgres::Error::code) == Some(code)
+    query_error(error).and_then(QueryError::code) == Some(code)
 }
 
 /// Turns refinery's error into a failure that tells.
 pub async fn explain(database: &Database, migration: &Migration, error: &refinery::Error) -> Failure {
     let name = format!("V{:02}__{}.sql", migration.version(), migration.name());
-    let Some(driver) = driver_error(error) else {
+    let Some(error) = query_error(error) else {
         return Failure::new(format!("migration {name} failed: {error}"));
     };
-    let Some(db) = driver.as_db_error() else {
-        return crate::database::explain(driver, &format!("migration {name} failed"))
+    let Some(db) = error.db_error() else {
+        return error
+            .explain(&format!("migration {name} failed"))
             .hint("run sessctl migrate again: it goes on where this one stopped");
     };
     let place = place(migration.sql().unwrap_or_default(), db);
@@ -40,12 +41,13 @@ pub async fn explain(database: &Database, migration: &Migration, error: &refiner
         .as_ref()
         .map_or(String::new(), |p| format!(":{}:{}", p.line, p.column));
     // What runs inside a block has no place in the file: the server says where it was in the block.
-    let within = match db.where_() {
-        Some(context) if place.is_none() => format!("\nin {}", context.replace('\n', ", in ")),
-        _ => String::new(),
+    let within = match functions(db).as_slice() {
+        lines @ [_, ..] if place.is_none() => vec![format!("in {}", lines.join(", in "))],
+        _ => Vec::new(),
     };
     let excerpt = place.map_or(within, |p| p.excerpt);
-    let failure = Failure::new(format!("migration {name}{at} failed: {}{excerpt}", server_message(db)))
+    let failure = Failure::new(format!("migration {name}{at} failed: {}", server_message(db)))
+        .with_excerpt(excerpt)
         .because(anyhow::anyhow!("SQLSTATE {}", db.code().code()));
     match hint(database, db).await {
         Some(hint) => failure.hint(hint),
@@ -56,7 +58,7 @@ pub async fn explain(database: &Database, migration: &Migration, error: &refiner
 struct Place {
     line: usize,
     column: usize,
-    excerpt: String,
+    excerpt: Vec<String>,
 }
 
 /// Where in the migration's text the server points, and that line with a caret under the place.
@@ -71,11 +73,10 @@ fn place(sql: &str, db: &DbError) -> Option<Place> {
     let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
     let text = sql.lines().nth(line - 1)?;
     let gutter = line.to_string();
-    let excerpt = format!(
-        "\n{gutter} | {text}\n{} | {}^",
-        " ".repeat(gutter.len()),
-        " ".repeat(column - 1)
-    );
+    let excerpt = vec![
+        format!("{gutter} | {text}"),
+        format!("{} | {}^", " ".repeat(gutter.len()), " ".repeat(column - 1)),
+    ];
     Some(Place { line, column, excerpt })
 }
 

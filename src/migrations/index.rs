@@ -100,7 +100,7 @@ pub(super) async fn build(applying: Applying<'_>, migration: &Migration) -> Resu
 /// be had, it says nothing.
 async fn watch(database: &Database, label: &str, mut told: Option<i32>, note: Note<'_>) -> Infallible {
     tokio::time::sleep(WATCH_PAUSE).await;
-    if let Ok(second) = Database::connect(database.target(), "migrate").await {
+    if let Ok(second) = database.connect_again().await {
         while let Ok(waits) = second.json::<Option<Oldest>>(include_str!("index_wait.sql"), &[]).await {
             if let Some(Oldest { pid, seconds, state }) = waits
                 && told != Some(pid)
@@ -153,7 +153,7 @@ async fn drop_invalid(database: &Database, index: &str, limits: LockLimits) -> R
             return Err(Refusal::Contended);
         }
         let what = format!("can't drop the invalid index {index}");
-        Err(database.explain(error.into(), &what).await.into())
+        Err(database.explain(error, &what).await.into())
     };
     retry(lock_pauses(), Refusal::is_contended, attempt)
         .await

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use refinery::Migration;
 use tokio_postgres::error::SqlState;
 
-use crate::database::{Database, explain};
+use crate::database::Database;
 use crate::failure::Failure;
 use crate::retry::{Backoff, retry};
 use crate::schema::Object;
@@ -202,9 +202,9 @@ impl Applying<'_> {
                 Ok(applied) => {
                     let renewed = after::renew_rights(self.database, &roles).await;
                     renewed
-                        .map_err(|error| explain(&error, "can't renew the rights of the roles that run maintenance"))?;
+                        .map_err(|error| error.explain("can't renew the rights of the roles that run maintenance"))?;
                     let done = self.database.run("commit").await;
-                    done.map_err(|error| explain(&error, "can't commit the migration"))?;
+                    done.map_err(|error| error.explain("can't commit the migration"))?;
                     return Ok(applied);
                 }
                 Err(error) => error,
@@ -270,10 +270,7 @@ impl Refusal {
 /// Begins the transaction in which this process alone migrates. It polls: a waiting statement would hold a snapshot, and
 /// a concurrent index build elsewhere waits for those.
 async fn lock(database: &Database, limits: LockLimits) -> Result<(), Failure> {
-    let opening = format!(
-        "set local lock_timeout = {}; set local idle_in_transaction_session_timeout = 0",
-        limits.lock_timeout.as_millis()
-    );
+    let opening = format!("set local lock_timeout = {}", limits.lock_timeout.as_millis());
     let attempt = async |_| {
         let locked: bool = database
             .json_after(&opening, include_str!("lock.sql"), &[])
@@ -283,7 +280,7 @@ async fn lock(database: &Database, limits: LockLimits) -> Result<(), Failure> {
             return Ok(());
         }
         let ended = database.run("rollback").await;
-        ended.map_err(|error| explain(&error, "can't lock the migrations"))?;
+        ended.map_err(|error| error.explain("can't lock the migrations"))?;
         Err(Refusal::Contended)
     };
     retry(POLL.within(limits.lock_wait), Refusal::is_contended, attempt)

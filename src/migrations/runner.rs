@@ -1,15 +1,21 @@
 //! refinery's runner over our own connection: no statement of its own begins or ends a transaction.
 
+use std::time::Duration;
+
 use refinery::{AsyncMigrate, Migration, Runner, Target};
 use refinery_core::traits::r#async::{AsyncQuery, AsyncTransaction};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio_postgres::SimpleQueryMessage;
 
-use crate::database::Database;
+use crate::database::{Database, QueryError};
 
 /// Where refinery keeps its history.
 const HISTORY_TABLE: &str = "sessctl.schema_history";
+
+/// How long a statement of a migration may take: builds of indexes take hours. A server that is gone is noticed by the
+/// keepalives within a minute.
+const STATEMENT_TIMEOUT: Duration = Duration::from_hours(24);
 
 /// Hands one of `ours`, which are all migrations, to refinery. It reads the history again before it does anything.
 pub(super) async fn step(
@@ -29,7 +35,7 @@ struct Connection<'a> {
 }
 
 impl AsyncTransaction for Connection<'_> {
-    type Error = tokio_postgres::Error;
+    type Error = QueryError;
 
     async fn execute<'a, T: Iterator<Item = &'a str> + Send + 'a>(
         &'a mut self,
@@ -37,7 +43,7 @@ impl AsyncTransaction for Connection<'_> {
     ) -> Result<usize, Self::Error> {
         let mut count = 0;
         for query in queries {
-            self.database.run(query).await?;
+            self.database.run_within(STATEMENT_TIMEOUT, query).await?;
             count += 1;
         }
         Ok(count)

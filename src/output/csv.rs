@@ -1,9 +1,10 @@
 //! CSV for spreadsheets.
 
-use std::borrow::Cow;
 use std::io::Write;
 
 use anyhow::Result;
+
+use super::text::one_line;
 
 /// Rows with a header, each as long as the header.
 pub type Rows = (Vec<&'static str>, Vec<Vec<String>>);
@@ -20,20 +21,25 @@ pub(super) fn write((header, rows): &Rows, out: &mut dyn Write) -> Result<()> {
             .from_writer(&mut text);
         writer.write_record(header)?;
         for row in rows {
-            writer.write_record(row.iter().map(|field| inert(field).into_owned()))?;
+            writer.write_record(row.iter().map(|field| inert(field)))?;
         }
         writer.flush()?;
     }
     Ok(out.write_all(&text)?)
 }
 
-/// A field that is no formula to the spreadsheet that opens it.
-fn inert(field: &str) -> Cow<'_, str> {
-    if field.starts_with(['=', '+', '-', '@', '\t', '\r']) {
-        format!("'{field}").into()
-    } else {
-        field.into()
+/// A field in one line that is no formula to the spreadsheet that opens it, also where that one cuts lines at semicolons.
+fn inert(field: &str) -> String {
+    let mut text = String::with_capacity(field.len());
+    let mut at_start = true;
+    for character in one_line(field).chars() {
+        if at_start && "=+-@＝＋－＠".contains(character) {
+            text.push('\'');
+        }
+        text.push(character);
+        at_start = character == ';';
     }
+    text
 }
 
 #[cfg(test)]
@@ -58,6 +64,9 @@ mod tests {
             "\ra",
             "é",
             "1",
+            "a;=1;b",
+            "＝1",
+            "\x1b[2J\u{202e}",
         ];
         let rows = (
             vec!["n", "field"],
@@ -71,8 +80,8 @@ mod tests {
         write(&rows, &mut out).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
-            "n,field\n0,plain\n1, spaced \n2,\n3,\"a,b\"\n4,\"a \"\"b\"\"\"\n5,\"two\nlines\"\n6,\"a\rb\"\n7,'=1+1\n8,'-1\n9,'+1\n10,'@a\n\
-             11,'\ta\n12,\"'\ra\"\n13,é\n14,1\n"
+            "n,field\n0,plain\n1, spaced \n2,\n3,\"a,b\"\n4,\"a \"\"b\"\"\"\n5,two\\x0alines\n6,a\\x0db\n7,'=1+1\n8,'-1\n9,'+1\n10,'@a\n\
+             11,\\x09a\n12,\\x0da\n13,é\n14,1\n15,a;'=1;b\n16,'＝1\n17,\\x1b[2J\\u{202e}\n"
         );
     }
 }

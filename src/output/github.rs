@@ -2,11 +2,8 @@
 
 use super::text::one_line;
 
-/// A workflow command as GitHub reads it; what would end it early is encoded.
+/// A workflow command as GitHub reads it: in one line, and what would end it early is encoded.
 pub fn annotation(level: &str, title: &str, message: &str) -> String {
-    let message = one_line(message)
-        .replace('%', "%25")
-        .replace('\r', "%0D")
-        .replace('\n', "%0A");
+    let message = one_line(message).replace('%', "%25");
     format!("::{level} title=sessctl: {title}::{message}")
 }

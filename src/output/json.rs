@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::text::reorders;
+use super::text::is_invisible;
 
 /// What has a form in JSON: all that serializes. A trait of its own, since a boxed report can't be asked to serialize.
 pub trait Json {
@@ -26,8 +26,10 @@ impl<T: Serialize> Json for T {
 pub(super) fn plain(value: &Value) -> String {
     let mut text = String::new();
     for character in value.to_string().chars() {
-        if character.is_control() || reorders(character) {
-            let _ = write!(text, "\\u{:04x}", u32::from(character));
+        if character.is_control() || is_invisible(character) {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                let _ = write!(text, "\\u{unit:04x}");
+            }
         } else {
             text.push(character);
         }

@@ -17,7 +17,7 @@ pub use github::annotation;
 pub use json::Json;
 pub use page::{Page, Style, paint};
 pub use terminal::{Color, Terminal, is_broken_pipe};
-pub use text::{count, one_line, span};
+pub use text::{Text, count, inert, is_invisible, span};
 
 use crate::failure::{Failure, exit};
 

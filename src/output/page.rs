@@ -4,7 +4,11 @@ use std::io::{self, Write};
 
 use comfy_table::{Table, presets};
 
-use super::text::visible;
+use super::text::{Text, count, no_command};
+
+/// Maximum number of rows of a table, and of characters of a cell. What is left out is in the other formats.
+const MAX_ROWS: usize = 1000;
+const MAX_CELL: usize = 120;
 
 /// Where a table is written, and how it may look.
 pub struct Page<'a> {
@@ -23,43 +27,48 @@ impl<'a> Page<'a> {
         self.styled
     }
 
-    /// Writes one line; control characters are made visible.
+    /// Writes one line.
     ///
     /// # Errors
     /// The writer's.
-    pub fn line(&mut self, text: &str) -> io::Result<()> {
-        writeln!(self.out, "{}", visible(text))
+    pub fn line(&mut self, text: impl Into<Text>) -> io::Result<()> {
+        writeln!(self.out, "{}", no_command(&text.into()))
     }
 
-    /// Writes lines as they stand, escape sequences included: for what was cleaned and styled before.
+    /// Writes the lines of a text of our own, such as a migration.
     ///
     /// # Errors
     /// The writer's.
-    pub fn raw(&mut self, text: &str) -> io::Result<()> {
-        writeln!(self.out, "{text}")
+    pub fn lines(&mut self, text: &str) -> io::Result<()> {
+        text.lines().try_for_each(|line| self.line(line))
     }
 
-    /// Writes a table of cells that were cleaned and styled before.
+    /// Writes a table; of long cells the start, and of many rows the first.
     ///
     /// # Errors
     /// The writer's.
-    pub fn grid(&mut self, header: &[&str], rows: Vec<Vec<String>>) -> io::Result<()> {
+    pub fn grid(&mut self, header: &[&str], rows: Vec<Vec<Text>>) -> io::Result<()> {
         let mut table = Table::new();
         table.load_style(presets::NOTHING);
-        table.set_header(header.iter().map(|title| self.paint(Style::Dim, title)));
-        table.add_rows(rows);
+        table.set_header(header.iter().map(|title| self.paint(Style::Dim, title).to_string()));
+        // Every line is as wide as the widest cell.
+        let shown = rows.iter().take(MAX_ROWS);
+        table.add_rows(shown.map(|row| row.iter().map(|cell| cell.shortened(MAX_CELL).to_string())));
         for column in table.column_iter_mut() {
             column.set_padding((0, 2));
         }
         for line in table.lines() {
-            writeln!(self.out, "{}", line.trim_end())?;
+            self.line(Text::styled(line.trim_end().to_owned()))?;
         }
-        Ok(())
+        match rows.len().saturating_sub(MAX_ROWS) {
+            0 => Ok(()),
+            more => self.line(format!("… and {} more", count(more as u64))),
+        }
     }
 
-    /// `text` in a style, where colour is wanted; control characters are made visible.
-    pub fn paint(&self, style: Style, text: &str) -> String {
-        paint(self.styled, style, &visible(text))
+    /// `text` in a style, where colour is wanted.
+    pub fn paint(&self, style: Style, text: &str) -> Text {
+        paint(self.styled, style, text)
     }
 }
 
@@ -79,7 +88,8 @@ pub enum Style {
 }
 
 /// `text` in a style, where `styled`.
-pub fn paint(styled: bool, style: Style, text: &str) -> String {
+pub fn paint(styled: bool, style: Style, text: &str) -> Text {
+    let text = Text::from(text);
     let code = match style {
         Style::Bold => "1",
         Style::Dim => "2",
@@ -88,8 +98,8 @@ pub fn paint(styled: bool, style: Style, text: &str) -> String {
         Style::Bad => "31",
     };
     if styled {
-        format!("\x1b[{code}m{text}\x1b[0m")
+        Text::styled(format!("\x1b[{code}m{text}\x1b[0m"))
     } else {
-        text.to_owned()
+        text
     }
 }

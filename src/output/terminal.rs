@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use super::page::{Page, Style, paint};
-use super::text::{one_line, visible};
+use super::text::{Text, no_command};
 use super::{Format, Report, csv, json, unsupported};
 use crate::failure::{Failure, exit};
 
@@ -35,11 +35,12 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// Looks at the two streams and NO_COLOR once.
+    /// Looks at the two streams, TERM and NO_COLOR once.
     pub fn new(format: Format, color: Color, quiet: bool, verbose: bool) -> Self {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let is_dumb = std::env::var_os("TERM").is_none_or(|name| name.is_empty() || name == "dumb");
         let styled = |is_terminal: bool| match color {
-            Color::Auto => is_terminal && !no_color,
+            Color::Auto => is_terminal && !is_dumb && !no_color,
             Color::Always => true,
             Color::Never => false,
         };
@@ -50,7 +51,7 @@ impl Terminal {
             verbose,
             out_styled: styled(io::stdout().is_terminal()),
             err_styled: styled(err_terminal),
-            err_live: err_terminal && !quiet && styled(err_terminal),
+            err_live: err_terminal && !is_dumb && !quiet && styled(err_terminal),
         }
     }
 
@@ -67,7 +68,7 @@ impl Terminal {
     /// A line on standard error for who watches; silent with --quiet.
     pub fn note(&self, text: &str) {
         if !self.quiet {
-            self.stderr(&paint(self.err_styled, Style::Dim, &one_line(text)));
+            self.stderr(&paint(self.err_styled, Style::Dim, text));
         }
     }
 
@@ -76,8 +77,17 @@ impl Terminal {
         if self.quiet {
             return;
         }
-        let label = paint(self.err_styled, Style::Warning, "warning:");
-        self.stderr(&format!("{label} {}", visible(text)));
+        self.labelled(Style::Warning, "warning:", text);
+    }
+
+    /// A line about something that failed, on standard error.
+    pub fn error_line(&self, text: &str) {
+        self.labelled(Style::Bad, "error:", text);
+    }
+
+    /// What to do about it.
+    pub fn hint_line(&self, text: &str) {
+        self.labelled(Style::Good, "hint:", text);
     }
 
     /// A counter with its rate on standard error, where somebody watches; invisible elsewhere.
@@ -140,24 +150,29 @@ impl Terminal {
     }
 
     fn error(&self, error: &anyhow::Error) {
-        let label = paint(self.err_styled, Style::Bad, "error:");
-        self.stderr(&format!("{label} {}", visible(&error.to_string())));
+        self.error_line(&error.to_string());
         let failure = error.downcast_ref::<Failure>();
+        for line in failure.map(Failure::excerpt).unwrap_or_default() {
+            self.stderr(&line.as_str().into());
+        }
         // A failure of ours says in its first line what matters; of any other error the causes say it.
         if self.verbose || failure.is_none() {
             for cause in error.chain().skip(1) {
-                self.stderr(&format!("  because: {}", visible(&cause.to_string())));
+                self.stderr(&format!("  because: {cause}").into());
             }
         }
         if let Some(hint) = failure.and_then(Failure::get_hint) {
-            let label = paint(self.err_styled, Style::Good, "hint:");
-            self.stderr(&format!("{label} {}", visible(hint)));
+            self.hint_line(hint);
         }
     }
 
-    fn stderr(&self, line: &str) {
+    fn labelled(&self, style: Style, label: &str, text: &str) {
+        self.stderr(&(paint(self.err_styled, style, label) + " " + text));
+    }
+
+    fn stderr(&self, line: &Text) {
         // With standard error gone there is nowhere left to say so.
-        let _ = writeln!(io::stderr(), "{line}");
+        let _ = writeln!(io::stderr(), "{}", no_command(line));
     }
 }
 

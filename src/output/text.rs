@@ -1,33 +1,115 @@
 //! Texts that are safe to print, and numbers as people read them.
 
-use std::fmt::Write as _;
+use std::cmp::Ordering;
+use std::fmt::{self, Write as _};
+use std::ops::Add;
 
-/// Control characters made visible, so that a value from the database can't steer a terminal.
-pub(super) fn visible(text: &str) -> String {
+/// One line in which nothing steers a terminal, a log or a spreadsheet. Whatever is printed goes through it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Text(String);
+
+impl Text {
+    /// What was made inert before, with the escape sequences of our own styles.
+    pub(super) fn styled(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The start of a long text, in its style.
+    pub(super) fn shortened(&self, max: usize) -> Self {
+        let (mut shown, mut is_code, mut short) = (0, false, String::new());
+        for character in self.0.chars() {
+            is_code |= character == '\x1b';
+            if is_code {
+                is_code = character != 'm';
+                short.push(character);
+                continue;
+            }
+            shown += 1;
+            match shown.cmp(&max) {
+                Ordering::Less => short.push(character),
+                Ordering::Equal => short.push('…'),
+                Ordering::Greater => {}
+            }
+        }
+        if shown > max { Self(short) } else { self.clone() }
+    }
+}
+
+impl From<&str> for Text {
+    fn from(text: &str) -> Self {
+        Self(one_line(text))
+    }
+}
+
+impl From<String> for Text {
+    fn from(text: String) -> Self {
+        text.as_str().into()
+    }
+}
+
+impl<T: Into<Text>> Add<T> for Text {
+    type Output = Self;
+
+    fn add(self, more: T) -> Self {
+        Self(self.0 + &more.into().0)
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A text in one line: control characters, line breaks and invisible marks are written as escapes.
+pub fn one_line(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     for character in text.chars() {
-        match character {
-            '\n' => clean.push('\n'),
-            c if reorders(c) => {
-                let _ = write!(clean, "\\u{{{:x}}}", u32::from(c));
-            }
-            c if c.is_control() => {
-                let _ = write!(clean, "\\x{:02x}", u32::from(c));
-            }
-            c => clean.push(c),
+        if character.is_control() {
+            let _ = write!(clean, "\\x{:02x}", u32::from(character));
+        } else if is_invisible(character) {
+            let _ = write!(clean, "\\u{{{:x}}}", u32::from(character));
+        } else {
+            clean.push(character);
         }
     }
     clean
 }
 
-/// [`visible`], and in one line: a value can't pass for a line of its own.
-pub fn one_line(text: &str) -> String {
-    visible(text).replace('\n', "\\x0a")
+/// A line as it is written: in one line, and no command to the runner of a workflow, which takes one that begins with `::`
+/// or holds `##[` for one.
+pub fn inert(line: &str) -> String {
+    no_command(&line.into())
 }
 
-/// Marks that reorder what follows them: they hide as well as an escape sequence does.
-pub(super) fn reorders(character: char) -> bool {
-    matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+pub(super) fn no_command(line: &Text) -> String {
+    let line = line.0.replace("##[", "\\x23#[");
+    match line.trim_start().strip_prefix("::") {
+        Some(rest) => format!("{}\\x3a:{rest}", &line[..line.len() - rest.len() - 2]),
+        None => line,
+    }
+}
+
+/// Marks that take no room, reorder what follows them or end a line: they hide as well as an escape sequence does.
+pub fn is_invisible(character: char) -> bool {
+    matches!(
+        character,
+        '\u{ad}'
+            | '\u{34f}'
+            | '\u{61c}'
+            | '\u{115f}'..='\u{1160}'
+            | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}'
+            | '\u{ffa0}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e0fff}'
+    )
 }
 
 /// A number as people read it: 1,234,567.
@@ -51,5 +133,51 @@ pub fn span(seconds: i64) -> String {
         (0, 0, _) => format!("{minutes} min"),
         (0, _, _) => format!("{hours} h {minutes} min"),
         _ => format!("{days} d {hours} h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_of_others_are_one_line_and_inert() {
+        for (text, expected) in [
+            ("a\nb\rc\u{85}d\u{2028}e", "a\\x0ab\\x0dc\\x85d\\u{2028}e"),
+            ("\x1b[2J\x07\u{9b}31m\0\x7f\t", "\\x1b[2J\\x07\\x9b31m\\x00\\x7f\\x09"),
+            (
+                "a\u{200b}b\u{202e}c\u{ad}d\u{2067}e\u{feff}",
+                "a\\u{200b}b\\u{202e}c\\u{ad}d\\u{2067}e\\u{feff}",
+            ),
+            ("tag\u{e0041}", "tag\\u{e0041}"),
+            ("Grüße, 日本, é, 🙂", "Grüße, 日本, é, 🙂"),
+        ] {
+            assert_eq!(Text::from(text).to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn a_long_text_is_shortened_within_its_style() {
+        let styled = |text: &str| Text::styled(format!("\x1b[1m{text}\x1b[0m"));
+        for (text, expected) in [
+            (Text::from("abcd"), Text::from("abcd")),
+            (Text::from("abcde"), Text::from("abc…")),
+            (styled("abcd"), styled("abcd")),
+            (styled("ééééé"), styled("ééé…")),
+        ] {
+            assert_eq!(text.shortened(4), expected);
+        }
+    }
+
+    #[test]
+    fn no_line_is_a_command_to_a_workflow_s_runner() {
+        for (text, expected) in [
+            ("::stop-commands::x", "\\x3a:stop-commands::x"),
+            ("  ::warning::x", "  \\x3a:warning::x"),
+            ("a ##[error]x", "a \\x23#[error]x"),
+            ("error: a::b", "error: a::b"),
+        ] {
+            assert_eq!(inert(text), expected);
+        }
     }
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::database::{Database, explain};
+use crate::database::Database;
 use crate::failure::Failure;
 use crate::migrations::Applied;
 
@@ -17,10 +17,13 @@ pub(crate) use difference::{Class, Difference, compare};
 pub(crate) use object::Grant;
 pub use object::{Kind, Object};
 pub use snapshot::{snapshot, write as write_snapshot};
-pub(crate) use verdict::{Allowed, Pending, Verdict, is_up_to_date};
+pub(crate) use verdict::{ADOPT, Allowed, Pending, UNRECORDED, Verdict};
 
 const FACTS_SQL: &str = include_str!("facts.sql");
 const SETTINGS_SQL: &str = include_str!("facts_settings.sql");
+
+/// Maximum number of facts. A schema of ours has some hundred, and whatever is too many becomes a difference each.
+const MAX_FACTS: usize = 20_000;
 
 /// Properties by object: `table public.user_sessions` → `persistence` → `permanent`.
 pub type Facts = BTreeMap<Object, Properties>;
@@ -48,7 +51,7 @@ impl Found {
         match (found, ended) {
             (Ok(found), Ok(())) => Ok(found),
             (Err(error), _) => Err(database.explain_history(error, "can't look at the schema").await),
-            (_, Err(error)) => Err(explain(&error, "can't look at the schema")),
+            (_, Err(error)) => Err(error.explain("can't look at the schema")),
         }
     }
 
@@ -65,6 +68,10 @@ impl Found {
 
 fn from_rows<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Facts, D::Error> {
     let rows = Vec::<(Object, BTreeMap<String, Option<String>>)>::deserialize(deserializer)?;
+    let count: usize = rows.iter().map(|(_, properties)| 1 + properties.len()).sum();
+    if count > MAX_FACTS {
+        return Err(serde::de::Error::custom("more facts than a schema has"));
+    }
     let mut facts = Facts::new();
     for (object, properties) in rows {
         let present = properties.into_iter().filter_map(|(name, value)| Some((name, value?)));

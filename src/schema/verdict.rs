@@ -6,8 +6,6 @@ use refinery::Migration;
 use serde::Serialize;
 
 use super::{Class, Difference, Found, Kind, Object, compare, snapshot};
-use crate::database::Database;
-use crate::failure::Failure;
 use crate::migrations::{self, Applied};
 
 /// An object that a team has added on purpose.
@@ -45,6 +43,8 @@ pub struct Verdict {
     pub ok: bool,
     /// The newest version applied, 0 where none was.
     pub version: i32,
+    /// Whether the schema is there and its history is not: a copy without rows.
+    pub unrecorded: bool,
     /// The migrations that the database lacks, oldest first.
     pub pending: Vec<Pending>,
     /// What is not as the migrations make it.
@@ -68,6 +68,7 @@ impl Verdict {
         let mut verdict = Self {
             ok: true,
             version: applied.last().map_or(0, |a| a.version),
+            unrecorded: applied.is_empty() && found.facts().contains_key(&Object::new(Kind::Table, "sessctl.job")),
             pending: pending.collect(),
             drift: applied.iter().filter_map(|a| history_difference(a, &ours)).collect(),
             extra: Vec::new(),
@@ -90,13 +91,12 @@ impl Verdict {
     }
 }
 
-/// Whether a database's schema is what the migrations make, additions that are no drift aside.
-///
-/// # Errors
-/// The server's.
-pub async fn is_up_to_date(database: &Database) -> Result<bool, Failure> {
-    Ok(Verdict::of(&Found::read(database).await?, false, &[]).ok)
-}
+/// What is said of a database whose schema is there, and whose history of migrations is not.
+pub(crate) const UNRECORDED: &str =
+    "the schema is there, and its history of migrations is empty, as in a preview branch or another copy without rows";
+
+/// What to do about it.
+pub(crate) const ADOPT: &str = "run sessctl migrate: it adopts what is there, and keeps the sessions";
 
 /// What is wrong with a row of the history, if anything is.
 fn history_difference(applied: &Applied, ours: &[Migration]) -> Option<Difference> {

@@ -1,6 +1,6 @@
-//! A server that never lets anybody in: it answers with an error of our choice, or not at all, and counts who came.
+//! A server that does no work: it answers with an error of our choice, not at all, or with a flood, and counts who came.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -22,6 +22,21 @@ pub enum Manner {
     Silence,
     /// Closes at once.
     Close,
+    /// Sends what the function gives, again and again with a rising number, until the client goes or has had [`FLOOD`] bytes:
+    /// in answer to the first query, or in the midst of the login.
+    Flood {
+        after_login: bool,
+        part: fn(usize) -> Vec<u8>,
+    },
+}
+
+/// Twice what a client may hold.
+pub const FLOOD: usize = 128 * 1024 * 1024;
+
+/// A message of the protocol.
+pub fn message(kind: u8, body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(body.len() + 4).unwrap();
+    [&[kind][..], &length.to_be_bytes(), body].concat()
 }
 
 /// Refusals of Supabase's poolers that no local server gives, with their SQLSTATEs.
@@ -119,24 +134,45 @@ impl Manner {
                 }
             }
             Self::Close => {}
+            Self::Flood { after_login, part } => drop(flood(&mut client, *after_login, *part)),
         }
     }
 }
 
-/// Hears the client out, declines TLS, and answers the startup message with the error.
-fn refuse(client: &mut TcpStream, severity: &str, code: &str, message: &str) -> io::Result<()> {
+fn flood(client: &mut TcpStream, after_login: bool, part: fn(usize) -> Vec<u8>) -> io::Result<()> {
+    hear_out(client)?;
+    client.write_all(&message(b'R', &[0; 4]))?;
+    if after_login {
+        client.write_all(&message(b'K', &[0; 8]))?;
+        client.write_all(&message(b'Z', b"I"))?;
+        client.read_exact(&mut [0])?;
+    }
+    let (mut number, mut sent) = (0, 0);
+    while sent < FLOOD {
+        let part = part(number);
+        client.write_all(&part)?;
+        (number, sent) = (number + 1, sent + part.len());
+    }
+    Ok(())
+}
+
+/// Reads up to the startup message, and declines TLS.
+fn hear_out(client: &mut TcpStream) -> io::Result<()> {
     // Eight bytes are an SSLRequest or a GSSENCRequest; a startup message is longer.
     while read_body(client, Vec::new())?.len() == 8 {
         client.write_all(b"N")?;
     }
+    Ok(())
+}
+
+/// Answers the startup message with the error.
+fn refuse(client: &mut TcpStream, severity: &str, code: &str, message: &str) -> io::Result<()> {
+    hear_out(client)?;
     let mut body = Vec::new();
     for (letter, text) in [('S', severity), ('V', severity), ('C', code), ('M', message)] {
         body.extend_from_slice(format!("{letter}{text}\0").as_bytes());
     }
     body.push(0);
-    let mut raw = vec![b'E'];
-    raw.extend_from_slice(&u32::try_from(body.len() + 4).unwrap().to_be_bytes());
-    raw.extend_from_slice(&body);
-    client.write_all(&raw)?;
+    client.write_all(&self::message(b'E', &body))?;
     client.shutdown(Shutdown::Write)
 }

@@ -4,6 +4,7 @@ pub mod fake_server;
 pub mod heartbeats;
 pub mod pgbouncer;
 pub mod proxy;
+pub mod pty;
 pub mod running;
 
 use std::ffi::OsStr;

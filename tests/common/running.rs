@@ -14,8 +14,14 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 /// Waits until `look` finds something.
 #[track_caller]
-pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + LIMIT;
+pub fn wait_for<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    wait_within(LIMIT, what, look)
+}
+
+/// [`wait_for`] what was promised: the limit is a multiple of the promise.
+#[track_caller]
+pub fn wait_within<T>(limit: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + limit;
     loop {
         if let Some(found) = look() {
             return found;
@@ -77,8 +83,14 @@ impl Running {
 
     /// Waits for its end.
     #[track_caller]
-    pub fn end(mut self) -> Run {
-        let status = wait_for("the end of the program", || self.child.try_wait().unwrap());
+    pub fn end(self) -> Run {
+        self.end_within(LIMIT)
+    }
+
+    /// Waits for an end that was promised: the limit is a multiple of the promise.
+    #[track_caller]
+    pub fn end_within(mut self, limit: Duration) -> Run {
+        let status = wait_within(limit, "the end of the program", || self.child.try_wait().unwrap());
         let run = Run {
             code: status.code().unwrap_or(-1),
             stdout: fs::read_to_string(&self.stdout).unwrap(),

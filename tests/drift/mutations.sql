@@ -136,7 +136,7 @@ alter view public.active_sessions_summary owner to supabase_admin;
 -- name: view readable by anon
 grant select on public.active_sessions_summary to anon;
 -- name: view of the private schema changed
-create or replace view sessctl.ended_session with (security_invoker = true) as select s.ctid as row_id, s.ended_at from public.user_sessions as s where s.ended_at is not null;
+create or replace view sessctl.ended_session with (security_invoker = true) as select s.ctid as row_id, s.id, s.session_id, s.ended_at from only public.user_sessions as s where s.ended_at is not null;
 -- name: table readable by anon
 grant select on public.user_sessions to anon;
 -- name: table readable by everybody
@@ -172,7 +172,7 @@ insert into sessctl.schema_history values (1000, 'from_the_future', '2030-01-01T
 -- name: inherited by a child table
 create table public.kid () inherits (public.user_sessions);
 -- name: column collation
-alter table public.user_sessions alter column session_id type text collate "POSIX";
+alter table public.user_sessions alter column user_agent type text collate "POSIX";
 -- name: unique deferrable
 alter table public.user_sessions drop constraint user_sessions_session_id_key; alter table public.user_sessions add constraint user_sessions_session_id_key unique (session_id) deferrable initially deferred;
 -- name: unique nulls not distinct

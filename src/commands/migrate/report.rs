@@ -38,7 +38,7 @@ impl Report for Outcome {
             1 => format!("1 migration applied: the schema is at version {}", self.version),
             n => format!("{n} migrations applied: the schema is at version {}", self.version),
         };
-        out.raw(&out.paint(Style::Good, &line))
+        out.line(out.paint(Style::Good, &line))
     }
 }
 
@@ -75,15 +75,15 @@ impl From<Plan> for DryRun {
 impl Report for DryRun {
     fn table(&self, out: &mut Page<'_>) -> io::Result<()> {
         if self.pending.is_empty() {
-            return out.line(&format!("-- nothing to do: the schema is at version {}", self.version));
+            return out.line(format!("-- nothing to do: the schema is at version {}", self.version));
         }
         for line in &self.changes {
-            out.line(&format!("-- {line}"))?;
+            out.line(format!("-- {line}"))?;
         }
         for Pending { step, sql } in &self.pending {
-            let title = format!("\n-- V{} {}", step.version, step.name);
-            out.raw(&out.paint(Style::Bold, &title))?;
-            out.line(sql.as_deref().unwrap_or_default().trim_end())?;
+            out.line("")?;
+            out.line(out.paint(Style::Bold, &format!("-- V{} {}", step.version, step.name)))?;
+            out.lines(sql.as_deref().unwrap_or_default().trim_end())?;
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use clap::Args as ClapArgs;
 use serde::Serialize;
 use tokio_postgres::types::Type;
 
-use crate::database::Database;
+use crate::database::{Database, QueryError};
 use crate::failure::Failure;
 use crate::maintenance::{CLEANUP, END_INACTIVE};
 use crate::output::{Page, Report, Style};
@@ -14,13 +14,13 @@ use crate::output::{Page, Report, Style};
 #[derive(ClapArgs, Debug)]
 pub(super) struct Install {
     /// When to end inactive sessions, as cron has it
-    #[arg(long, value_name = "SCHEDULE", default_value = "*/5 * * * *")]
+    #[arg(long, value_name = "SCHEDULE", default_value = END_INACTIVE.cron_schedule)]
     end_inactive: String,
     /// Minutes without a sign of life
     #[arg(long, value_name = "N", default_value_t = END_INACTIVE.threshold, value_parser = clap::value_parser!(i32).range(END_INACTIVE.range.clone()))]
     minutes: i32,
     /// When to delete old sessions, as cron has it (UTC on the platform)
-    #[arg(long, value_name = "SCHEDULE", default_value = "17 3 * * *")]
+    #[arg(long, value_name = "SCHEDULE", default_value = CLEANUP.cron_schedule)]
     cleanup: String,
     /// Days since a session ended
     #[arg(long, value_name = "N", default_value_t = CLEANUP.threshold, value_parser = clap::value_parser!(i32).range(CLEANUP.range.clone()))]
@@ -61,7 +61,7 @@ impl Install {
 
     /// Both jobs or none.
     pub(super) async fn run(&self, database: &Database) -> Result<Installed, Failure> {
-        let failed = |error| crate::database::explain(&error, "can't schedule");
+        let failed = |error: QueryError| error.explain("can't schedule");
         database.begin().await.map_err(failed)?;
         let jobs = self.jobs();
         for job in &jobs {
@@ -96,10 +96,10 @@ impl Report for Installed {
             if self.dry_run {
                 let quoted =
                     [job.name, &job.schedule, &job.command].map(|text| format!("'{}'", text.replace('\'', "''")));
-                out.line(&format!("select cron.schedule({});", quoted.join(", ")))?;
+                out.line(format!("select cron.schedule({});", quoted.join(", ")))?;
             } else {
                 let line = format!("scheduled {} at \"{}\": {}", job.name, job.schedule, job.command);
-                out.raw(&out.paint(Style::Good, &line))?;
+                out.line(out.paint(Style::Good, &line))?;
             }
         }
         Ok(())

@@ -7,10 +7,12 @@ mod remove;
 use anyhow::Result;
 use clap::{Args as ClapArgs, Subcommand};
 use serde::Deserialize;
+use tokio_postgres::types::Type;
 
 use super::Context;
 use crate::database::Database;
 use crate::failure::Failure;
+use crate::maintenance::cron_jobs;
 use crate::output::Report;
 
 /// Have the database do the maintenance itself, by pg_cron
@@ -47,6 +49,9 @@ impl Args {
             Action::Install(_) | Action::Remove => context.connect_to_change("schedule").await?,
         };
         require_pg_cron(&database, matches!(self.action, Action::Install(_))).await?;
+        if matches!(self.action, Action::Install(_)) {
+            refuse_jobs_of_others(&database).await?;
+        }
         let report: Box<dyn Report> = match &self.action {
             Action::Install(install) => Box::new(install.run(&database).await?),
             Action::List => Box::new(list::run(&database).await?),
@@ -86,4 +91,28 @@ async fn require_pg_cron(database: &Database, to_install: bool) -> Result<(), Fa
         return Err(Failure::new("the database is not migrated far enough").hint("run sessctl migrate"));
     }
     Ok(())
+}
+
+#[derive(Deserialize)]
+struct OtherJob {
+    id: i64,
+    name: String,
+    username: String,
+}
+
+/// A job of the same name that belongs to another user would run beside the one to install, with numbers of its own.
+async fn refuse_jobs_of_others(database: &Database) -> Result<(), Failure> {
+    let parameters = [(
+        &cron_jobs() as &(dyn tokio_postgres::types::ToSql + Sync),
+        Type::TEXT_ARRAY,
+    )];
+    let others: Vec<OtherJob> = database.ask(include_str!("others.sql"), &parameters, FAILED).await?;
+    let Some(OtherJob { id, name, username }) = others.first() else {
+        return Ok(());
+    };
+    Err(
+        Failure::new(format!("user {username} has a job {name} already; nothing was changed")).hint(format!(
+            "run sessctl schedule as {username}, or remove that job, as {username}: select cron.unschedule({id})"
+        )),
+    )
 }

@@ -27,7 +27,7 @@ impl Report for Removed {
     fn table(&self, out: &mut Page<'_>) -> io::Result<()> {
         match self.removed.as_slice() {
             [] => out.line("nothing to remove: no job of sessctl's is scheduled"),
-            names => out.line(&format!("removed {}", names.join(", "))),
+            names => out.line(format!("removed {}", names.join(", "))),
         }
     }
 }

@@ -1,6 +1,5 @@
 //! A difference in lines for people.
 
-use crate::output::one_line;
 use crate::schema::Difference;
 
 /// Maximum number of changed lines that a table or an annotation shows of a long value.
@@ -37,14 +36,14 @@ fn sentence(difference: &Difference, is_long: bool) -> String {
     }
 }
 
-/// One difference: a sentence, and the first changed lines of a long value, each clean and bounded.
+/// One difference: a sentence, and the first changed lines of a long value, each bounded.
 pub(super) fn lines(difference: &Difference) -> Vec<String> {
     let changed = difference.changed_lines();
-    let mut lines = vec![one_line(&sentence(difference, !changed.is_empty()))];
+    let mut lines = vec![sentence(difference, !changed.is_empty())];
     lines.extend(changed.iter().take(SHOWN_LINES).map(|line| {
         let shown: String = line.chars().take(SHOWN_CHARACTERS).collect();
         let end = if shown.len() < line.len() { "…" } else { "" };
-        one_line(&shown) + end
+        shown + end
     }));
     match changed.len().saturating_sub(SHOWN_LINES) {
         0 => {}
@@ -85,12 +84,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_is_bounded_and_clean() {
+    fn what_is_shown_is_bounded() {
         let found = format!("\x1b[2J\r{}\n{}", "é".repeat(1_000_000), "line\n".repeat(1000));
         let shown = of("begin\nend", &found);
         assert_eq!(shown.len(), 8);
         assert_eq!(shown[1], "- begin");
-        let start = "+ \\x1b[2J\\x0déé";
+        let start = "+ \x1b[2J\réé";
         assert!(shown[3].starts_with(start) && shown[3].ends_with("é…"), "{}", shown[3]);
         assert!(shown[3].chars().count() < 140);
         assert_eq!(shown[7], "… 998 more lines differ");

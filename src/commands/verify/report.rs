@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::lines::lines;
 use crate::failure::exit;
 use crate::output::{Page, Report, Rows, Style, annotation};
-use crate::schema::{Difference, Kind, Object, Pending, Verdict};
+use crate::schema::{ADOPT, Difference, Kind, Object, Pending, UNRECORDED, Verdict};
 
 /// A verdict on a database.
 #[derive(Serialize)]
@@ -36,20 +36,21 @@ impl Report for Verified {
     fn table(&self, out: &mut Page<'_>) -> io::Result<()> {
         let Verdict {
             version,
+            unrecorded,
             pending,
             drift,
             ..
         } = &self.verdict;
-        for Pending { version, name } in pending {
+        for Pending { version, name } in pending.iter().filter(|_| !unrecorded) {
             let label = out.paint(Style::Warning, "pending");
-            out.raw(&format!("{label}  V{version} {name}"))?;
+            out.line(label + format!("  V{version} {name}"))?;
         }
         for (class, style, _, _, differences) in self.classes() {
             for difference in differences {
                 let mut label = out.paint(style, &format!("{class:7}"));
                 for line in lines(difference) {
-                    out.raw(&format!("{label}  {line}"))?;
-                    label = " ".repeat(7);
+                    out.line(label + "  " + line)?;
+                    label = " ".repeat(7).into();
                 }
             }
         }
@@ -58,6 +59,8 @@ impl Report for Verified {
                 Style::Good,
                 format!("up to date: the schema is that of version {version}"),
             )
+        } else if *unrecorded {
+            (Style::Bad, format!("{UNRECORDED} ({}): {ADOPT}", self.target))
         } else {
             let hint = if pending.is_empty() {
                 "put it back, drop what is extra or --allow it; for sessctl's own objects this does it: \
@@ -73,7 +76,7 @@ impl Report for Verified {
             );
             (Style::Bad, line)
         };
-        out.raw(&out.paint(style, &line))
+        out.line(out.paint(style, &line))
     }
 
     fn csv(&self) -> Option<Rows> {
@@ -100,10 +103,15 @@ impl Report for Verified {
     }
 
     fn github(&self) -> Option<Vec<String>> {
-        let pending =
-            self.verdict.pending.iter().map(|Pending { version, name }| {
-                annotation("error", "pending migration", &format!("V{version} {name}"))
-            });
+        let Verdict {
+            unrecorded, pending, ..
+        } = &self.verdict;
+        let copy =
+            unrecorded.then(|| annotation("error", "no history of migrations", &format!("{UNRECORDED}: {ADOPT}")));
+        let pending = pending
+            .iter()
+            .filter(|_| !unrecorded)
+            .map(|Pending { version, name }| annotation("error", "pending migration", &format!("V{version} {name}")));
         let differences = self
             .classes()
             .into_iter()
@@ -112,7 +120,7 @@ impl Report for Verified {
                     .iter()
                     .map(move |d| annotation(level, title, &lines(d).join(" | ")))
             });
-        Some(pending.chain(differences).collect())
+        Some(copy.into_iter().chain(pending).chain(differences).collect())
     }
 
     fn code(&self) -> u8 {

@@ -54,7 +54,14 @@ const ACCEPTED: &[Accepted] = &[
         Some("p"),
         "require",
     ),
+    ("\u{a0}postgres://u:p@h/d\u{a0}", "u@h:5432/d", Some("p"), "require"),
     // Percent-encoding.
+    (
+        "postgres://u:%5Bp%5D%E2%80%8B@h/d",
+        "u@h:5432/d",
+        Some("[p]\u{200b}"),
+        "require",
+    ),
     (
         "postgres://u:%40%3A%2F%23%3F%25@h/d",
         "u@h:5432/d",
@@ -428,6 +435,10 @@ const REFUSED_STRINGS: &[(&str, &str)] = &[
     ("postgres://u:p@aws-0-[REGION].pooler.supabase.com/d", "not a host name"),
     ("host=h port=1,2 user=u", "is not a number from 1"),
     ("host=/tmp hostaddr=127.0.0.1 user=u", "leave out hostaddr"),
+    (
+        "host=/tmp user=u target_session_attrs=read-write",
+        "leads to one server",
+    ),
     ("host=h hostaddr=nonsense user=u", "`hostaddr` has an invalid value"),
     ("postgres:///d?user=u", "names no host"),
     ("postgres://", "names no host"),
@@ -459,6 +470,18 @@ const REFUSED_STRINGS: &[(&str, &str)] = &[
         "postgres://postgres.[YOUR-PROJECT-REF]:p@h/d",
         "the user name is still a placeholder",
     ),
+    // What copying adds.
+    (
+        "postgres://u:sec\u{200b}ret@h/d",
+        "the connection string holds an invisible character, U+200B: delete it, or if it belongs to the password, write it \
+         as %E2%80%8B in a URL",
+    ),
+    ("postgres://u:p@h\u{a0}/d", "an invisible character, U+00A0"),
+    ("postgres://u:p@h/d\u{ad}", "an invisible character, U+00AD"),
+    ("postgres://u:p@h/\u{feff}d", "an invisible character, U+FEFF"),
+    ("host=h user=u password=a\u{2060}b", "an invisible character, U+2060"),
+    ("host=h\u{202f}user=u", "an invisible character, U+202F"),
+    ("postgres://u:[secret]@h/d", "the password stands in brackets"),
     // Parameters.
     ("postgres://u:p@h/d?bogus=1", "unknown parameter `bogus`"),
     ("postgres://u:p@h/d?SSLMODE=require", "unknown parameter `SSLMODE`"),
@@ -554,17 +577,21 @@ fn parameters_reach_tokio_postgres() {
 }
 
 #[test]
-fn keepalives_and_a_connect_timeout_are_set_unless_the_string_says_otherwise() {
+fn keepalives_a_user_timeout_and_a_connect_timeout_are_set_unless_the_string_says_otherwise() {
     let config = bare("host=h user=u").unwrap().config;
     assert_eq!(config.get_connect_timeout(), Some(&CONNECT_TIMEOUT));
     assert!(config.get_keepalives());
     assert_eq!(config.get_keepalives_idle(), KEEPALIVES_IDLE);
     assert_eq!(config.get_keepalives_interval(), Some(KEEPALIVES_INTERVAL));
     assert_eq!(config.get_keepalives_retries(), Some(KEEPALIVES_COUNT));
+    assert_eq!(config.get_tcp_user_timeout(), Some(&TCP_USER_TIMEOUT));
     assert_eq!(config.get_application_name(), None);
 
-    let config = bare("host=h user=u keepalives=0 connect_timeout=0").unwrap().config;
+    let config = bare("host=h user=u keepalives=0 connect_timeout=0 tcp_user_timeout=0")
+        .unwrap()
+        .config;
     assert!(!config.get_keepalives());
+    assert_eq!(config.get_tcp_user_timeout(), Some(&Duration::ZERO));
     assert_eq!(config.get_connect_timeout(), None);
 }
 
@@ -584,10 +611,12 @@ fn flags_win_over_the_string_which_wins_over_the_environment() {
         sslmode: Some(SslMode::VerifyFull),
         sslrootcert: Some(RootCert::File("flag.crt".into())),
         connect_timeout: Some(Duration::from_secs(3)),
+        timeout: Some(Duration::from_secs(4)),
     };
     let target = parse(text, &env, &flags).unwrap();
     assert_eq!(shown(&target.tls), "verify-full flag.crt");
     assert_eq!(target.config.get_connect_timeout(), Some(&Duration::from_secs(3)));
+    assert_eq!(target.timeout, Some(Duration::from_secs(4)));
     assert_eq!(target.config.get_password(), Some(&b"p"[..]));
     assert_eq!(target.config.get_application_name(), Some("e"));
 
@@ -642,6 +671,12 @@ fn the_environment_fills_what_the_string_leaves_out() {
 
 #[test]
 fn an_invalid_variable_is_named() {
+    let error = with_env("host=h user=u", &[("PGPASSWORD", "sec\u{200d}ret")]).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("PGPASSWORD holds an invisible character, U+200D")
+    );
     let error = with_env("host=h user=u", &[("PGCONNECT_TIMEOUT", "soon")]).unwrap_err();
     assert!(
         error

@@ -9,6 +9,7 @@ use x509_cert::der::asn1::BitString;
 
 use super::*;
 use crate::config::Target;
+use crate::database::bounded::Connector;
 use crate::sandbox::{Options, Sandbox};
 
 /// A sandbox of its own for each test, its server with a certificate or without.
@@ -70,9 +71,10 @@ impl Server {
         let text = format!("{text} user=postgres password={password} dbname=postgres");
         let target = Target::from_string(&text).unwrap();
         let connector = connector(&target.tls).map_err(|error| error.to_string())?;
-        let (client, connection) = target
-            .config
-            .connect(connector)
+        let mut config = target.config;
+        let connector = Connector::take_over(&mut config, connector);
+        let (client, connection) = connector
+            .connect(&config)
             .await
             .map_err(|error| explain(&error, "localhost").unwrap_or_else(|| format!("unexplained: {error:?}")))?;
         let connection = tokio::spawn(connection);

@@ -10,15 +10,21 @@ declare
   batch record;
   next_position text;
   total integer := 0;
+  kept integer := 0;
 begin
   while run_id is not null loop
     batch := sessctl.cleanup_batch(cutoff, least(10000, max_rows - total), next_position);
     next_position := batch."position";
     perform sessctl.run_add(run_id, batch.affected);
+    kept := kept + batch.kept;
     total := total + batch.affected;
     exit when batch.finished or total >= max_rows;
   end loop;
-  perform sessctl.run_finish(run_id, case when total >= max_rows and not batch.finished then 'incomplete' else 'done' end);
+  perform sessctl.run_finish(
+    run_id,
+    case when total >= max_rows and not batch.finished then 'incomplete' when kept > 0 then 'failed' else 'done' end,
+    rows_failed := kept
+  );
   return total;
 end
 $$;

@@ -1,18 +1,16 @@
--- One batch of a cleanup: deletes up to max_rows sessions that ended before the cutoff.
--- "position": null at first, then what the batch before gave back: a time, or a row where the batches are block ranges.
--- skipped: another run is running.
+-- One batch of a cleanup: deletes about max_rows sessions that ended before the cutoff.
+-- "position": null at first, then what the batch before gave back. skipped: another run is running.
 create or replace function sessctl.cleanup_batch(
   cutoff timestamptz,
   max_rows integer,
   inout "position" text default null,
   out affected integer,
   out finished boolean,
-  out skipped boolean
+  out skipped boolean,
+  out kept integer
 )
 language plpgsql
 set search_path = ''
-set datestyle = 'ISO, YMD'
-set timezone = 'UTC'
 as $$
 declare
   slice record;
@@ -20,23 +18,14 @@ begin
   perform sessctl.require_all_rows();
   affected := 0;
   finished := false;
-  skipped := not pg_try_advisory_xact_lock(1936028531, 3);
+  skipped := not sessctl.lock_job('cleanup');
   if skipped then
     return;
   end if;
-  if "position" is null or "position" not like '(%' then
-    slice := sessctl.cleanup_time_slice(cutoff, "position"::timestamptz, max_rows);
-    if slice.affected is not null then
-      affected := slice.affected;
-      "position" := slice.next_time::text;
-      finished := "position" is null;
-      return;
-    end if;
-    "position" := '(0,0)';
-  end if;
-  slice := sessctl.cleanup_block_range(cutoff, "position"::tid, max_rows);
-  affected := slice.affected;
-  "position" := slice.next_row::text;
+  slice := sessctl.cleanup_slice(cutoff, max_rows, "position");
+  select d.affected, d.kept into affected, kept
+  from sessctl.cleanup_delete(cutoff, slice.from_time, slice.to_time, slice.from_row, slice.to_row, null) as d;
+  "position" := slice.next_position;
   finished := "position" is null;
 end
 $$;

@@ -1,4 +1,4 @@
--- One batch of a cleanup with its record.
+-- One batch of a cleanup with its record: the next slice, or the sessions listed in "rows".
 create or replace function sessctl.cleanup_step(
   run_id uuid,
   source text,
@@ -7,7 +7,9 @@ create or replace function sessctl.cleanup_step(
   days integer,
   max_rows integer,
   inout "position" text,
+  "rows" tid[] default null,
   out affected integer,
+  out kept integer,
   out finished boolean,
   out skipped boolean,
   out batches integer,
@@ -25,10 +27,16 @@ begin
   if skipped then
     return;
   end if;
-  batch := sessctl.cleanup_batch(cutoff, max_rows, "position");
-  "position" := batch."position";
+  if "rows" is null then
+    batch := sessctl.cleanup_batch(cutoff, max_rows, "position");
+    "position" := batch."position";
+    finished := batch.finished;
+  else
+    perform sessctl.require_all_rows();
+    batch := sessctl.cleanup_delete(cutoff, null, null, null, null, "rows");
+  end if;
   affected := batch.affected;
-  finished := batch.finished;
+  kept := batch.kept;
   select a.batches, a.rows_done into batches, rows_done from sessctl.run_add(run_id, affected) as a;
 end
 $$;

@@ -3,6 +3,8 @@ create or replace view sessctl.ended_session
 with (security_invoker = true) as
 select
   s.ctid as row_id,
+  s.id,
+  s.session_id,
   s.ended_at
-from public.user_sessions as s
+from only public.user_sessions as s
 where s.ended_at is not null and s.status not in ('active', 'idle');

@@ -4,6 +4,7 @@ create or replace function sessctl.run_finish(
   outcome text,
   rows_left bigint default null,
   message text default null,
+  rows_failed bigint default 0,
   out batches integer,
   out rows_done bigint
 )
@@ -13,8 +14,8 @@ as $$
 begin
   with finished as (
     update sessctl.run as r
-    set outcome = run_finish.outcome, rows_left = run_finish.rows_left, message = run_finish.message,
-      finished_at = clock_timestamp(), progress_at = clock_timestamp()
+    set outcome = run_finish.outcome, rows_left = run_finish.rows_left, rows_failed = run_finish.rows_failed,
+      message = run_finish.message, finished_at = clock_timestamp(), progress_at = clock_timestamp()
     where r.id = run_id and r.outcome is null
     returning r.job, r.finished_at, r.batches, r.rows_done, r.rows_failed
   ), counted as (

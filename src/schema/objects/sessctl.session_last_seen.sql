@@ -16,4 +16,4 @@ select
     case when s.created_at <= now() + interval '5 minutes' then s.created_at end,
     '-infinity'
   ) as last_seen
-from public.user_sessions as s;
+from only public.user_sessions as s;

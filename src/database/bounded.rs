@@ -1,0 +1,382 @@
+//! What the server sends, in bounds: the driver itself holds whatever comes, a message of 2 GB too.
+//!
+//! tokio-postgres hands its own socket to the TLS connector alone, so the connector does without TLS as well where the mode
+//! says so: it is told to connect directly, asks for TLS itself, and puts the bounds around what comes of it.
+
+use std::convert::Infallible;
+use std::error::Error as StdError;
+use std::io;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::UnixStream;
+use tokio_postgres::config::{Host, SslMode as WireMode, SslNegotiation};
+use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
+use tokio_postgres::{CancelToken, Client, Config, Error};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+/// Maximum bytes of one answer, from one ReadyForQuery to the next. The longest that is asked for, a list of candidates, has
+/// under a million; parsed and shown an answer takes up to thirty times its bytes.
+const MAX_ANSWER: usize = 1_500_000;
+
+/// What a message costs beside its bytes: the driver keeps each row apart.
+const MESSAGE_COST: usize = 256;
+
+/// How many bytes are read at once.
+const CHUNK: usize = 16 * 1024;
+
+/// "SSLRequest" of the protocol.
+const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
+
+/// Why nothing more is read.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+enum Refusal {
+    #[error("the server sent more than the 1.5 MB that sessctl takes as one answer")]
+    TooMuch,
+    #[error("the server sent what is no message of PostgreSQL's")]
+    NoMessage,
+}
+
+impl Refusal {
+    /// The error message of the protocol that the driver gets in place of what follows: so it knows why the connection
+    /// ends. The SQLSTATE is program_limit_exceeded.
+    fn message(&self) -> Vec<u8> {
+        let body = format!("SFATAL\0VFATAL\0C54000\0M{self}\0\0");
+        let length = u32::try_from(body.len() + 4).unwrap_or_default();
+        [b"E", &length.to_be_bytes()[..], body.as_bytes()].concat()
+    }
+}
+
+/// Connects with TLS or without it, as far as the mode goes, and bounds what the server sends.
+#[derive(Clone)]
+pub(super) struct Connector {
+    tls: MakeRustlsConnect,
+    mode: WireMode,
+    is_direct: bool,
+    /// The unix socket, where the host is one: the driver's own way to it has no place for a connector.
+    socket: Option<PathBuf>,
+}
+
+/// A connection that somebody must drive.
+pub(super) type Connected = (Client, Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>);
+
+impl Connector {
+    /// Takes the decision on TLS over from a configuration, which henceforth leaves it to this connector.
+    pub(super) fn take_over(config: &mut Config, tls: MakeRustlsConnect) -> Self {
+        let port = config.get_ports().first().unwrap_or(&5432);
+        let socket = match config.get_hosts().first() {
+            Some(Host::Unix(folder)) => Some(folder.join(format!(".s.PGSQL.{port}"))),
+            _ => None,
+        };
+        let connector = Self {
+            tls,
+            mode: config.get_ssl_mode(),
+            is_direct: config.get_ssl_negotiation() == SslNegotiation::Direct,
+            socket,
+        };
+        config
+            .ssl_mode(WireMode::Require)
+            .ssl_negotiation(SslNegotiation::Direct);
+        connector
+    }
+
+    /// Connects as the configuration says.
+    pub(super) async fn connect(&self, config: &Config) -> Result<Connected, Error> {
+        match self.open_socket().await {
+            Some(stream) => {
+                let (client, connection) = config.connect_raw(stream, self.handshake("")).await?;
+                Ok((client, Box::pin(connection)))
+            }
+            // Also where the socket can't be opened: the driver says why.
+            None => {
+                let (client, connection) = config.connect(self.clone()).await?;
+                Ok((client, Box::pin(connection)))
+            }
+        }
+    }
+
+    /// Asks the server to cancel the statement that is running on a connection.
+    pub(super) async fn cancel(&self, token: &CancelToken) -> Result<(), Error> {
+        match self.open_socket().await {
+            Some(stream) => token.cancel_query_raw(stream, self.handshake("")).await,
+            None => token.cancel_query(self.clone()).await,
+        }
+    }
+
+    async fn open_socket(&self) -> Option<UnixStream> {
+        UnixStream::connect(self.socket.as_ref()?).await.ok()
+    }
+
+    fn handshake(&self, host: &str) -> Handshake {
+        Handshake {
+            connector: self.clone(),
+            host: host.to_owned(),
+        }
+    }
+}
+
+impl<S: Stream> MakeTlsConnect<S> for Connector {
+    type Stream = Bounded<S>;
+    type TlsConnect = Handshake;
+    type Error = Infallible;
+
+    fn make_tls_connect(&mut self, host: &str) -> Result<Handshake, Infallible> {
+        Ok(self.handshake(host))
+    }
+}
+
+/// What a connection goes over.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for S {}
+
+/// A connection to make to a host.
+pub(super) struct Handshake {
+    connector: Connector,
+    host: String,
+}
+
+impl<S: Stream> TlsConnect<S> for Handshake {
+    type Stream = Bounded<S>;
+    type Error = Box<dyn StdError + Send + Sync>;
+    type Future = Pin<Box<dyn Future<Output = Result<Bounded<S>, Self::Error>> + Send>>;
+
+    fn connect(self, stream: S) -> Self::Future {
+        Box::pin(self.shake_hands(stream))
+    }
+}
+
+impl Handshake {
+    async fn shake_hands<S: Stream>(mut self, mut stream: S) -> Result<Bounded<S>, Box<dyn StdError + Send + Sync>> {
+        let Connector {
+            tls, mode, is_direct, ..
+        } = &mut self.connector;
+        if *mode == WireMode::Disable {
+            return Ok(Bounded::new(Wire::Plain(stream)));
+        }
+        if !*is_direct {
+            stream.write_all(&SSL_REQUEST).await?;
+            // One byte and no more: what follows it in plaintext must not count as having come over TLS.
+            if stream.read_u8().await? != b'S' {
+                return match mode {
+                    WireMode::Prefer => Ok(Bounded::new(Wire::Plain(stream))),
+                    _ => Err("server does not support TLS".into()),
+                };
+            }
+        }
+        let handshake = MakeTlsConnect::<S>::make_tls_connect(tls, &self.host)?;
+        Ok(Bounded::new(Wire::Tls(Box::pin(handshake.connect(stream).await?))))
+    }
+}
+
+enum Wire<S> {
+    Plain(S),
+    Tls(Pin<Box<dyn TlsStream + Send>>),
+}
+
+/// A stream that ends with an error message where the server sends too much, and leaves out what nobody here reads: notices,
+/// notifications and the values of settings. The driver would keep those until the login is done, or for good.
+pub(super) struct Bounded<S> {
+    wire: Wire<S>,
+    chunk: Box<[u8]>,
+    /// What is passed on, and how much of it was.
+    sifted: Vec<u8>,
+    given: usize,
+    sieve: Sieve,
+    is_refused: bool,
+}
+
+impl<S> Bounded<S> {
+    fn new(wire: Wire<S>) -> Self {
+        Self {
+            wire,
+            chunk: vec![0; CHUNK].into(),
+            sifted: Vec::new(),
+            given: 0,
+            sieve: Sieve::default(),
+            is_refused: false,
+        }
+    }
+}
+
+/// Where in the server's messages a stream is.
+#[derive(Default)]
+struct Sieve {
+    /// The bytes of a message's type and length, as far as they have come.
+    header: Vec<u8>,
+    /// How many bytes the message still has, and whether they are passed on.
+    left: usize,
+    is_kept: bool,
+    /// What the answer has cost so far.
+    spent: usize,
+    is_logged_in: bool,
+}
+
+impl Sieve {
+    /// Appends to `kept` what of the bytes is passed on.
+    fn sift(&mut self, mut bytes: &[u8], kept: &mut Vec<u8>) -> Result<(), Refusal> {
+        while let Some((first, rest)) = bytes.split_first() {
+            if self.left > 0 {
+                let (message, after) = bytes.split_at(self.left.min(bytes.len()));
+                if self.is_kept {
+                    kept.extend_from_slice(message);
+                }
+                self.left -= message.len();
+                bytes = after;
+                continue;
+            }
+            self.header.push(*first);
+            bytes = rest;
+            if let [kind, length @ ..] = self.header.as_slice()
+                && let Ok(length) = <[u8; 4]>::try_from(length)
+            {
+                self.begin(*kind, u32::from_be_bytes(length) as usize)?;
+                if self.is_kept {
+                    kept.append(&mut self.header);
+                }
+                self.header.clear();
+            }
+        }
+        Ok(())
+    }
+
+    /// A message begins: its type, and its length with the four bytes that give it.
+    fn begin(&mut self, kind: u8, length: usize) -> Result<(), Refusal> {
+        const READY_FOR_QUERY: u8 = b'Z';
+        self.left = length.checked_sub(4).ok_or(Refusal::NoMessage)?;
+        // NoticeResponse, NotificationResponse, ParameterStatus.
+        self.is_kept = !matches!(kind, b'N' | b'A' | b'S');
+        if self.is_kept || !self.is_logged_in {
+            self.spent = self.spent.saturating_add(length).saturating_add(MESSAGE_COST);
+        }
+        if self.spent > MAX_ANSWER {
+            return Err(Refusal::TooMuch);
+        }
+        if kind == READY_FOR_QUERY {
+            self.spent = 0;
+            self.is_logged_in = true;
+        }
+        Ok(())
+    }
+}
+
+impl<S: Stream> AsyncRead for Bounded<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        while this.given == this.sifted.len() {
+            if this.is_refused {
+                return Poll::Ready(Ok(()));
+            }
+            this.given = 0;
+            this.sifted.clear();
+            let mut chunk = ReadBuf::new(&mut this.chunk);
+            ready!(match &mut this.wire {
+                Wire::Plain(stream) => Pin::new(stream).poll_read(cx, &mut chunk),
+                Wire::Tls(stream) => stream.as_mut().poll_read(cx, &mut chunk),
+            })?;
+            if chunk.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            if let Err(refusal) = this.sieve.sift(chunk.filled(), &mut this.sifted) {
+                this.is_refused = true;
+                this.sifted.extend(refusal.message());
+            }
+        }
+        let rest = &this.sifted[this.given..];
+        let given = rest.len().min(buf.remaining());
+        buf.put_slice(&rest[..given]);
+        this.given += given;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: Stream> AsyncWrite for Bounded<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut self.wire {
+            Wire::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Wire::Tls(stream) => stream.as_mut().poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.wire {
+            Wire::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Wire::Tls(stream) => stream.as_mut().poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.wire {
+            Wire::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Wire::Tls(stream) => stream.as_mut().poll_shutdown(cx),
+        }
+    }
+}
+
+impl<S: Stream> TlsStream for Bounded<S> {
+    fn channel_binding(&self) -> ChannelBinding {
+        match &self.wire {
+            Wire::Plain(_) => ChannelBinding::none(),
+            Wire::Tls(stream) => stream.channel_binding(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(kind: u8, body: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(body.len() + 4).unwrap();
+        [&[kind][..], &length.to_be_bytes(), body].concat()
+    }
+
+    /// What is passed on, the bytes coming so many at a time.
+    fn sifted(bytes: &[u8], at_once: usize) -> Result<Vec<u8>, Refusal> {
+        let (mut sieve, mut kept) = (Sieve::default(), Vec::new());
+        for part in bytes.chunks(at_once) {
+            sieve.sift(part, &mut kept)?;
+        }
+        Ok(kept)
+    }
+
+    #[test]
+    fn messages_pass_whole_and_notices_are_left_out_however_the_bytes_come() {
+        let kept = [message(b'R', &[0; 4]), message(b'Z', b"I"), message(b'1', b"")].concat();
+        let all = [
+            message(b'N', b"notice"),
+            message(b'R', &[0; 4]),
+            message(b'S', b"a\0b\0"),
+            message(b'Z', b"I"),
+            message(b'A', b"x"),
+            message(b'1', b""),
+            message(b'N', b""),
+        ]
+        .concat();
+        for at_once in 1..all.len() {
+            assert_eq!(sifted(&all, at_once).unwrap(), kept, "{at_once}");
+        }
+    }
+
+    #[test]
+    fn an_answer_has_a_limit_and_the_next_one_the_same() {
+        let half = message(b'D', &vec![0; MAX_ANSWER / 2]);
+        let ready = message(b'Z', b"I");
+        let answers = [&half[..], &ready, &half, &ready, &half, &ready].concat();
+        assert!(sifted(&answers, 1000).is_ok());
+        assert!(sifted(&[&half[..], &half].concat(), 1000).is_err());
+        assert!(sifted(b"D\x7f\xff\xff\xff", 5).is_err());
+        assert!(sifted(b"D\0\0\0\x03", 5).is_err());
+        assert!(sifted(&message(b'D', b"").repeat(MAX_ANSWER / MESSAGE_COST), 1000).is_err());
+    }
+
+    #[test]
+    fn notices_count_until_the_login_is_done() {
+        let flood = message(b'N', &[0; 1000]).repeat(MAX_ANSWER / 1000);
+        assert!(sifted(&flood, 1000).is_err());
+        let after = [message(b'Z', b"I"), flood].concat();
+        assert_eq!(sifted(&after, 1000).unwrap(), message(b'Z', b"I"));
+    }
+}

@@ -1,0 +1,14 @@
+-- sessctl's jobs in pg_cron, and the number that each gives its function. $1: the jobs' names.
+select coalesce(json_agg(json_build_object(
+  'id', j.jobid,
+  'name', j.jobname,
+  'schedule', j.schedule,
+  'active', j.active,
+  'database', j.database,
+  'is_here', j.database = current_database(),
+  'username', j.username,
+  'threshold', substring(
+    j.command from '(?:end_inactive|cleanup|_sessions)\s*\(\s*(?:[a-z_]+\s*=>\s*)?([0-9]{1,8})\M')::integer
+) order by j.jobname, j.jobid), '[]')::text
+from cron.job as j
+where j.jobname = any ($1)

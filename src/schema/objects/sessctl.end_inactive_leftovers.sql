@@ -1,0 +1,35 @@
+create or replace function sessctl.end_inactive_leftovers(
+  cutoff timestamptz,
+  include_idle boolean,
+  out locked bigint,
+  out free bigint,
+  out prevented_by text
+)
+language plpgsql
+set search_path = ''
+set plan_cache_mode = force_custom_plan
+set enable_seqscan = off
+set jit = off
+set lock_timeout = '1s'
+as $$
+begin
+  free := (
+    select count(*)
+    from (
+      select from sessctl.session_last_seen as s
+      where s.last_seen < cutoff and (s.status = 'active' or include_idle and s.status = 'idle')
+      limit 10000
+      for update skip locked
+    ) as held
+  );
+  locked := (
+    select count(*)
+    from (
+      select from sessctl.session_last_seen as s
+      where s.last_seen < cutoff and (s.status = 'active' or include_idle and s.status = 'idle')
+      limit 10000
+    ) as due
+  ) - free;
+  prevented_by := sessctl.preventing_triggers('update');
+end
+$$;
