@@ -473,6 +473,9 @@ impl Run<'_> {
             let sql = bind(include_str!("failing_session.sql"), &[("row", Value::Text(&row))]);
             let session = self.database.transact("", &sql).await.unwrap_or_default();
             self.unable.add(error.reason(), session);
+            if let Some(hint) = error.db_error().and_then(|db| db.hint()) {
+                self.unable.hint.get_or_insert_with(|| hint.to_owned());
+            }
             if error.code().is_some_and(|code| code.code() == "SC002") {
                 self.unable.hint = self.database.who_holds().await.or(self.unable.hint.take());
             }
