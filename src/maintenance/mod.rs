@@ -8,11 +8,13 @@ mod cron;
 mod division;
 mod failures;
 mod fault;
+mod halt;
 mod jobs;
 mod outcome;
 mod record;
 mod recovery;
 mod run;
+mod scan;
 mod size;
 mod strategy;
 

@@ -4,12 +4,13 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
-use tokio::time::{sleep, sleep_until, timeout};
+use tokio::time::{sleep, timeout};
 
-use super::division::{Division, Part};
 use super::failures::Failures;
 use super::fault::Fault;
+use super::halt::Halt;
 use super::record::{RunRecord, Stored};
+use super::scan::Divided;
 use super::size::BatchSize;
 use super::strategy::{Candidates, Step, Strategy};
 use super::{Event, Options, Outcome, Work};
@@ -21,21 +22,11 @@ use crate::signals::StopSignal;
 /// A commit that does not wait for the disk. The last one of a run does, and flushes all before it.
 const UNFLUSHED: &str = "set local synchronous_commit = off";
 
-/// How long a batch that is running may go on after a stop, and after the end of the run's time, before it is cancelled.
-const STOP_GRACE: Duration = Duration::from_secs(1);
-const TIME_GRACE: Duration = Duration::from_secs(4);
-
-/// How long a batch that was cancelled may take to say so.
-const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
-
 /// How long a run that stops or failed may take to read its record and to close it.
 pub(super) const CLOSING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a run that is out of time may count what it leaves.
 const COUNT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Scans in a row that do nothing, although rows are due that nobody holds, before what prevents the work is blamed.
-const IDLE_SCANS: u32 = 3;
 
 /// The pauses between two attempts.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
@@ -175,60 +166,15 @@ pub(super) struct Run<'a> {
     /// The sessions that could not be done.
     pub(super) unable: Failures,
     /// The places of those that failed alone: a later scan meets them again.
-    known: HashSet<String>,
+    pub(super) known: HashSet<String>,
     /// The rows that were done when this scan began.
-    scan_began_at: u64,
+    pub(super) scan_began_at: u64,
     /// Scans in a row that did nothing.
-    idle_scans: u32,
-}
-
-/// A slice that is being divided.
-pub(super) struct Divided {
-    parts: Division,
-    /// The size that the batch had which failed.
-    max_rows: i32,
-    /// What the slice as a whole says: how many were done, and where the next one begins.
-    step: Step,
-}
-
-/// A slice that must be divided.
-#[derive(Deserialize)]
-struct Slice {
-    rows: String,
-    next_position: Option<String>,
-}
-
-/// What a scan leaves that is due.
-#[derive(Deserialize)]
-struct Leftovers {
-    /// Held by other transactions.
-    locked: u64,
-    /// Held by nobody.
-    free: u64,
-    /// Kept by a foreign key.
-    #[serde(default)]
-    kept: u64,
-    kept_by: Option<String>,
-    prevented_by: Option<String>,
-}
-
-/// What ends a run before its work is done.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Halt {
-    Stop,
-    OutOfTime,
-}
-
-/// Resolves at a moment, never where there is none.
-async fn until(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => sleep_until(moment.into()).await,
-        None => std::future::pending().await,
-    }
+    pub(super) idle_scans: u32,
 }
 
 /// How a run came to its end.
-enum End {
+pub(super) enum End {
     Finished {
         /// Locked by others.
         left: Option<u64>,
@@ -255,7 +201,7 @@ impl End {
 
 impl Run<'_> {
     /// The statement with the parameters of the job, of the run, and these.
-    fn bind(&self, sql: &str, values: &[(&str, Value<'_>)]) -> String {
+    pub(super) fn bind(&self, sql: &str, values: &[(&str, Value<'_>)]) -> String {
         bind(
             sql,
             &[values, &self.record.identity()[..], &self.work.parameters()].concat(),
@@ -347,33 +293,8 @@ impl Run<'_> {
         Ok(end)
     }
 
-    /// One batch, and what halts the run meanwhile: it has a second to end by itself after a stop, and four after the run's time.
-    async fn batch_or_halt(
-        &mut self,
-        cutoff: &str,
-        begun: Instant,
-        stop: &StopSignal,
-    ) -> (Result<Option<End>, QueryError>, Option<Halt>) {
-        let cancel = self.database.canceller();
-        let time_over = self
-            .options
-            .max_runtime
-            .and_then(|limit| begun.checked_add(limit + TIME_GRACE));
-        let mut batch = Box::pin(self.batch(cutoff));
-        let halt = tokio::select! {
-            result = &mut batch => return (result, stop.is_requested().then_some(Halt::Stop)),
-            () = async { stop.requested().await; sleep(STOP_GRACE).await } => Halt::Stop,
-            () = until(time_over) => Halt::OutOfTime,
-        };
-        cancel.cancel().await;
-        match timeout(CANCEL_TIMEOUT, &mut batch).await {
-            Ok(result) => (result, Some(halt)),
-            Err(_) => (Err(QueryError::Silence(CANCEL_TIMEOUT)), Some(halt)),
-        }
-    }
-
     /// One batch, committed; the end where nothing is left or another run is running.
-    async fn batch(&mut self, cutoff: &str) -> Result<Option<End>, QueryError> {
+    pub(super) async fn batch(&mut self, cutoff: &str) -> Result<Option<End>, QueryError> {
         if let Some(divided) = self.division.take_if(|divided| divided.parts.part().is_none()) {
             self.strategy.advance(&divided.step, divided.max_rows);
         }
@@ -426,122 +347,6 @@ impl Run<'_> {
             self.strategy.continue_with(next);
         }
         Ok(())
-    }
-
-    /// Begins to divide the slice whose batch failed because of some of its rows, or divides on.
-    pub(super) async fn divide(&mut self, cutoff: &str, error: &QueryError) -> Result<(), Failure> {
-        let Some(divided) = &mut self.division else {
-            let max_rows = self.size.rows();
-            let (rows, step) = match self.work.job.sql.slice {
-                None => (
-                    self.strategy.next(max_rows).unwrap_or_default().to_owned(),
-                    Step::default(),
-                ),
-                Some(sql) => {
-                    let values = [
-                        ("cutoff", Value::Text(cutoff)),
-                        ("max_rows", Value::Int(max_rows.into())),
-                        ("position", self.strategy.next(max_rows).into()),
-                    ];
-                    let slice: Result<Slice, _> = self.database.transact("", &self.bind(sql, &values)).await;
-                    match slice {
-                        Ok(slice) => (slice.rows, Step::of_slice(slice.next_position)),
-                        Err(error) => return Err(self.database.explain(error, &self.failed()).await),
-                    }
-                }
-            };
-            self.division = Some(Divided {
-                parts: Division::of(&rows),
-                max_rows,
-                step,
-            });
-            // Where the first batch fails there is no record yet: should all parts fail, the run has one nevertheless.
-            return match self.fence(cutoff).await {
-                Ok(()) => Ok(()),
-                Err(error) => Err(self.database.explain(error, &self.failed()).await),
-            };
-        };
-        let (row, rest) = match divided.parts.fail() {
-            Part::Divided => return Ok(()),
-            Part::Row(row) => (row, 0),
-            Part::LastRow(row, rest) => (row, rest),
-        };
-        if rest > 0 {
-            self.unable.give_up();
-        }
-        if self.known.insert(row.clone()) {
-            let sql = bind(include_str!("failing_session.sql"), &[("row", Value::Text(&row))]);
-            let session = self.database.transact("", &sql).await.unwrap_or_default();
-            self.unable.add(error.reason(), session);
-            if let Some(hint) = error.db_error().and_then(|db| db.hint()) {
-                self.unable.hint.get_or_insert_with(|| hint.to_owned());
-            }
-            if error.code().is_some_and(|code| code.code() == "SC002") {
-                self.unable.hint = self.database.who_holds().await.or(self.unable.hint.take());
-            }
-        }
-        Ok(())
-    }
-
-    /// Looks at what is left when a scan has ended. Another scan begins where this one did something and rows are still due that
-    /// nobody holds: a table that was rewritten meanwhile has its rows elsewhere. What several scans do not reach, a trigger or rule
-    /// prevents.
-    async fn end_scan(&mut self, cutoff: &str, is_clean: bool) -> Result<Option<End>, QueryError> {
-        if is_clean && self.unable.is_empty() {
-            return Ok(Some(End::Finished { left: None }));
-        }
-        let sql = self.bind(self.work.job.sql.leftovers, &[("cutoff", Value::Text(cutoff))]);
-        let Some(left) = self.database.transact::<Option<Leftovers>>("", &sql).await? else {
-            return Ok(Some(End::Finished { left: None }));
-        };
-        let mut free = left.free.saturating_sub(self.unable.rows);
-        // Others may have held them when their turn came.
-        let is_idle = self.record.rows == self.scan_began_at;
-        self.idle_scans = if is_idle { self.idle_scans + 1 } else { 0 };
-        if free > 0 && self.idle_scans < IDLE_SCANS {
-            if is_idle {
-                sleep(self.backoff.next().unwrap_or_default()).await;
-            }
-            self.restart();
-            return Ok(None);
-        }
-        let mut locked = left.locked;
-        if left.prevented_by.is_none() && !self.unable.is_at_least {
-            // Nothing here can prevent the work without an error: others hold them again and again.
-            locked += std::mem::take(&mut free);
-        }
-        let verb = if self.work.job.sql.slice.is_some() {
-            "deletion"
-        } else {
-            "update"
-        };
-        self.unable.add_all(
-            free,
-            match &left.prevented_by {
-                _ if self.unable.is_at_least => "not tried, after many failures among the sessions beside them".into(),
-                Some(by) => format!("{by} on user_sessions prevented their {verb}"),
-                None => String::new(),
-            },
-        );
-        if !self.work.keep_referenced {
-            self.unable.add_all(
-                left.kept,
-                format!("kept by {}", left.kept_by.as_deref().unwrap_or("a foreign key")),
-            );
-        }
-        Ok(Some(End::Finished {
-            left: (locked > 0).then_some(locked),
-        }))
-    }
-
-    /// The next batch is the first of a scan: rows may be elsewhere.
-    pub(super) fn restart(&mut self) {
-        self.strategy = match self.work.job.sql.candidates {
-            Some(_) => Strategy::Candidates(Candidates::default()),
-            None => Strategy::TimeSlices(None),
-        };
-        self.division = None;
-        self.scan_began_at = self.record.rows;
     }
 
     /// The end of a run that is out of time: counts what it leaves, within bounds.

@@ -1,0 +1,161 @@
+//! What a scan can't do: slices that are divided until the rows that fail are alone, and what is left when the scan has ended.
+
+use serde::Deserialize;
+use tokio::time::sleep;
+
+use super::division::{Division, Part};
+use super::run::{End, Run};
+use super::strategy::{Candidates, Step, Strategy};
+use crate::database::{QueryError, Value, bind};
+use crate::failure::Failure;
+
+/// Scans in a row that do nothing, although rows are due that nobody holds, before what prevents the work is blamed.
+const IDLE_SCANS: u32 = 3;
+
+/// A slice that is being divided.
+pub(super) struct Divided {
+    pub(super) parts: Division,
+    /// The size that the batch had which failed.
+    pub(super) max_rows: i32,
+    /// What the slice as a whole says: how many were done, and where the next one begins.
+    pub(super) step: Step,
+}
+
+/// A slice that must be divided.
+#[derive(Deserialize)]
+struct Slice {
+    rows: String,
+    next_position: Option<String>,
+}
+
+/// What a scan leaves that is due.
+#[derive(Deserialize)]
+struct Leftovers {
+    /// Held by other transactions.
+    locked: u64,
+    /// Held by nobody.
+    free: u64,
+    /// Kept by a foreign key.
+    #[serde(default)]
+    kept: u64,
+    kept_by: Option<String>,
+    prevented_by: Option<String>,
+}
+
+impl Run<'_> {
+    /// Begins to divide the slice whose batch failed because of some of its rows, or divides on.
+    pub(super) async fn divide(&mut self, cutoff: &str, error: &QueryError) -> Result<(), Failure> {
+        let Some(divided) = &mut self.division else {
+            let max_rows = self.size.rows();
+            let (rows, step) = match self.work.job.sql.slice {
+                None => (
+                    self.strategy.next(max_rows).unwrap_or_default().to_owned(),
+                    Step::default(),
+                ),
+                Some(sql) => {
+                    let values = [
+                        ("cutoff", Value::Text(cutoff)),
+                        ("max_rows", Value::Int(max_rows.into())),
+                        ("position", self.strategy.next(max_rows).into()),
+                    ];
+                    let slice: Result<Slice, _> = self.database.transact("", &self.bind(sql, &values)).await;
+                    match slice {
+                        Ok(slice) => (slice.rows, Step::of_slice(slice.next_position)),
+                        Err(error) => return Err(self.database.explain(error, &self.failed()).await),
+                    }
+                }
+            };
+            self.division = Some(Divided {
+                parts: Division::of(&rows),
+                max_rows,
+                step,
+            });
+            // Where the first batch fails there is no record yet: should all parts fail, the run has one nevertheless.
+            return match self.fence(cutoff).await {
+                Ok(()) => Ok(()),
+                Err(error) => Err(self.database.explain(error, &self.failed()).await),
+            };
+        };
+        let (row, rest) = match divided.parts.fail() {
+            Part::Divided => return Ok(()),
+            Part::Row(row) => (row, 0),
+            Part::LastRow(row, rest) => (row, rest),
+        };
+        if rest > 0 {
+            self.unable.give_up();
+        }
+        if self.known.insert(row.clone()) {
+            let sql = bind(include_str!("failing_session.sql"), &[("row", Value::Text(&row))]);
+            let session = self.database.transact("", &sql).await.unwrap_or_default();
+            self.unable.add(error.reason(), session);
+            if let Some(hint) = error.db_error().and_then(|db| db.hint()) {
+                self.unable.hint.get_or_insert_with(|| hint.to_owned());
+            }
+            if error.code().is_some_and(|code| code.code() == "SC002") {
+                self.unable.hint = self.database.who_holds().await.or(self.unable.hint.take());
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at what is left when a scan has ended. Another scan begins where this one did something and rows are still due that
+    /// nobody holds: a table that was rewritten meanwhile has its rows elsewhere. What several scans do not reach, a trigger or rule
+    /// prevents.
+    pub(super) async fn end_scan(&mut self, cutoff: &str, is_clean: bool) -> Result<Option<End>, QueryError> {
+        if is_clean && self.unable.is_empty() {
+            return Ok(Some(End::Finished { left: None }));
+        }
+        let sql = self.bind(self.work.job.sql.leftovers, &[("cutoff", Value::Text(cutoff))]);
+        let Some(left) = self.database.transact::<Option<Leftovers>>("", &sql).await? else {
+            return Ok(Some(End::Finished { left: None }));
+        };
+        let mut free = left.free.saturating_sub(self.unable.rows);
+        // Others may have held them when their turn came.
+        let is_idle = self.record.rows == self.scan_began_at;
+        self.idle_scans = if is_idle { self.idle_scans + 1 } else { 0 };
+        if free > 0 && self.idle_scans < IDLE_SCANS {
+            if is_idle {
+                sleep(self.backoff.next().unwrap_or_default()).await;
+            }
+            self.restart();
+            return Ok(None);
+        }
+        let mut locked = left.locked;
+        if left.prevented_by.is_none() && !self.unable.is_at_least {
+            // Nothing here can prevent the work without an error: others hold them again and again.
+            locked += std::mem::take(&mut free);
+        }
+        let verb = if self.work.job.sql.slice.is_some() {
+            "deletion"
+        } else {
+            "update"
+        };
+        self.unable.add_all(
+            free,
+            match &left.prevented_by {
+                _ if self.unable.is_at_least => "not tried, after many failures among the sessions beside them".into(),
+                Some(by) => format!("{by} on user_sessions prevented their {verb}"),
+                None => String::new(),
+            },
+        );
+        if !self.work.keep_referenced {
+            self.unable.add_all(
+                left.kept,
+                format!("kept by {}", left.kept_by.as_deref().unwrap_or("a foreign key")),
+            );
+        }
+        Ok(Some(End::Finished {
+            left: (locked > 0).then_some(locked),
+        }))
+    }
+
+    /// The next batch is the first of a scan: rows may be elsewhere.
+    pub(super) fn restart(&mut self) {
+        self.strategy = match self.work.job.sql.candidates {
+            Some(_) => Strategy::Candidates(Candidates::default()),
+            None => Strategy::TimeSlices(None),
+        };
+        self.division = None;
+        self.scan_began_at = self.record.rows;
+    }
+}
