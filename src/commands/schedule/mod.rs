@@ -2,6 +2,7 @@
 
 mod install;
 mod list;
+mod listing;
 mod remove;
 
 use anyhow::Result;
