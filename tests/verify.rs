@@ -110,6 +110,7 @@ fn the_json_tells_object_property_expected_found_and_note() {
         serde_json::json!({
             "ok": false,
             "version": sessctl::migrations::all().len(),
+            "unrecorded": false,
             "pending": [],
             "drift": [{
                 "object": "table public.user_sessions",
