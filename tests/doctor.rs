@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sessctl::sandbox::Grants;
 
-use crate::common::{Db, ORIGINAL_SCRIPT, Run, sessctl};
+use crate::common::{Db, ORIGINAL_SCRIPT, Run, number, sessctl};
 
 #[test]
 fn doctor_is_quiet_about_a_healthy_database_and_tells_what_is_wrong() {
@@ -334,6 +334,84 @@ fn what_will_stop_maintenance_is_named_before_it_does() {
     for check in ["foreign-keys", "trigger-functions", "replica-identity"] {
         assert_eq!(found[check].0, "ok", "{:?}", found[check]);
     }
+}
+
+/// A few sessions to a block: the table is large for doctor, and the test is short.
+const LARGE: &str = "
+  alter table public.user_sessions set (fillfactor = 10);
+  alter table public.user_sessions disable trigger user;
+  insert into auth.users (id) values ('00000000-0000-4000-8000-000000000001');
+  insert into public.user_sessions
+    (user_id, session_id, platform, status, started_at, last_activity_at, last_heartbeat_at, updated_at, ended_at)
+  select '00000000-0000-4000-8000-000000000001', n::text, 'web', case n % 2 when 0 then 'active' else 'ended' end,
+    now() - interval '190 days', now() - interval '190 days', now() - interval '190 days', now() - interval '190 days',
+    case n % 2 when 0 then null else now() - interval '190 days' end
+  from generate_series(1, 24000) n;
+  analyze public.user_sessions";
+
+#[test]
+fn of_a_large_table_many_sessions_are_estimated_and_few_are_counted() {
+    let db = Db::migrated(Grants::Closed);
+    let mut client = db.client();
+    client.batch_execute(LARGE).unwrap();
+    let blocks = "select pg_relation_size('public.user_sessions') / 8192";
+    assert!(number(&mut client, blocks) > 4_096);
+    let all = || checks(&db.sessctl(&["doctor", "--format", "json"]));
+    let found = all();
+    for check in ["inactive", "past-retention"] {
+        let message = &found[check].1;
+        let number: f64 = message
+            .strip_prefix('~')
+            .and_then(|rest| rest.split(' ').next())
+            .map(|number| number.replace(',', "").parse().unwrap())
+            .unwrap_or_else(|| panic!("{check}: {message}"));
+        // Nine tenths of the true number to eleven: the sample has the same blocks each time.
+        assert!((10_800.0..=13_200.0).contains(&number), "{check}: {message}");
+    }
+    assert!(
+        found["end-inactive-job"].1.contains("has been due for 189 d"),
+        "{found:?}"
+    );
+    assert!(found["cleanup-job"].1.contains("has been due for 100 d"), "{found:?}");
+    for check in ["implausible-times", "client-clocks", "resumed"] {
+        assert_eq!(found[check].1, "none in a sample of the table", "{check}");
+    }
+    // Three of each are found wherever they are.
+    client
+        .batch_execute(
+            "update public.user_sessions set last_heartbeat_at = now(), last_activity_at = now(), started_at = now()
+             where status = 'active' and session_id::int > 6;
+             update public.user_sessions set ended_at = now() where status = 'ended' and session_id::int > 6;
+             update public.user_sessions set started_at = 'infinity' where session_id in ('7', '8', '9');
+             analyze public.user_sessions",
+        )
+        .unwrap();
+    let found = all();
+    assert_eq!(found["inactive"].1, "3 active sessions not seen for over an hour");
+    assert_eq!(found["past-retention"].1, "3 sessions that ended over 90 days ago");
+    assert_eq!(found["implausible-times"].1, "~3 sessions with implausible times");
+}
+
+#[test]
+fn a_check_that_does_not_finish_in_time_says_so() {
+    let db = Db::migrated(Grants::Closed);
+    crate::migrate::fill(&db, 1);
+    db.client()
+        .batch_execute(
+            "update public.user_sessions set status = 'ended', ended_at = now() - interval '100 days';
+             drop view sessctl.ended_session cascade;
+             create view sessctl.ended_session with (security_invoker = true) as
+               select s.ctid as row_id, s.ended_at from public.user_sessions as s, pg_sleep(3)",
+        )
+        .unwrap();
+    let found = checks(&db.sessctl(&["doctor", "--format", "json"]));
+    let (level, message, hint) = &found["past-retention"];
+    assert_eq!(
+        (level.as_str(), message.as_str()),
+        ("warning", "not finished within 1 s")
+    );
+    assert!(hint.contains("sessctl verify"), "{hint}");
+    assert_eq!(found["inactive"].0, "ok");
 }
 
 /// Level, message and hint by the check's name.

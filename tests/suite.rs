@@ -9,6 +9,7 @@ mod doctor;
 mod failing;
 mod faults;
 mod golden;
+mod hints;
 mod hostile;
 mod maintenance;
 mod migrate;

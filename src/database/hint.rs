@@ -155,19 +155,21 @@ fn statement_hint(db: &DbError) -> Option<String> {
                 .into(),
         );
     }
-    let text = if is_one_of(&[
-        SqlState::UNDEFINED_FUNCTION,
-        SqlState::UNDEFINED_TABLE,
-        SqlState::INVALID_SCHEMA_NAME,
-        SqlState::UNDEFINED_COLUMN,
-    ]) {
+    let is_undefined = is_undefined(code);
+    if (is_undefined || *code == SqlState::UNDEFINED_OBJECT)
+        && let Some(function) = db.where_().and_then(function_in)
+    {
+        return Some(format!(
+            "{function} is no function of sessctl's; a trigger calls it, and it finds what it needs only with a search_path of \
+             its own: alter function {function} set search_path = public, extensions"
+        ));
+    }
+    let text = if is_undefined {
         "the database is not migrated far enough: run sessctl migrate"
     } else if *code == SqlState::INSUFFICIENT_PRIVILEGE && db.hint().is_none() {
-        "connect as the owner of the schema (postgres) or as service_role; the README has the rights that a role for \
-         maintenance or for CI needs"
+        "connect as the owner of the schema, postgres; the README has the rights that a role for maintenance or for CI needs"
     } else if *code == SqlState::READ_ONLY_SQL_TRANSACTION {
-        "the server takes no writes (a replica, or a project set to read-only, often because its disk is full): \
-         use the primary's connection string"
+        READ_ONLY
     } else if is_one_of(&[SqlState::DISK_FULL, SqlState::OUT_OF_MEMORY]) {
         "the server has no room left: enlarge it in the dashboard, or free space; nothing of this statement was kept"
     } else if is_one_of(&[SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED]) {
@@ -179,6 +181,58 @@ fn statement_hint(db: &DbError) -> Option<String> {
         return db.hint().map(ToOwned::to_owned);
     };
     Some(text.into())
+}
+
+/// Whether the server did not find something by its name.
+pub(super) fn is_undefined(code: &SqlState) -> bool {
+    [
+        SqlState::UNDEFINED_FUNCTION,
+        SqlState::UNDEFINED_TABLE,
+        SqlState::INVALID_SCHEMA_NAME,
+        SqlState::UNDEFINED_COLUMN,
+    ]
+    .contains(code)
+}
+
+/// What to do where the table does not exist, if that is not to migrate. `elsewhere`: the schemas that have one of its name.
+/// `has_history`: the history says that it was made, so that migrate alone would not make it again.
+pub(crate) fn missing_table_hint(elsewhere: &[String], has_history: bool) -> Option<String> {
+    match elsewhere.first() {
+        Some(schema) => Some(format!(
+            "{schema}.user_sessions exists; if that is the table, move it back: alter table {schema}.user_sessions set schema \
+             public"
+        )),
+        None if has_history => Some(
+            "the table was there once: restore it from a backup, or start with an empty one: drop table sessctl.schema_history, \
+             then run sessctl migrate"
+                .into(),
+        ),
+        None => None,
+    }
+}
+
+/// What to do about a server that takes no writes. Supabase sets a project to read-only when its disk is full.
+pub(crate) const READ_ONLY: &str = "the server takes no writes. If it is a replica, use the primary's connection string. If the project is read-only because its \
+     disk is full, run sessctl cleanup over the direct connection (poolers refuse options) with \
+     ?options=-c%20default_transaction_read_only%3Doff at the end of its string; that frees space for new rows, and the disk \
+     keeps its size";
+
+/// The innermost function of an error's context that is not sessctl's. Only its signature is taken: the rest may show values.
+pub(crate) fn function_in(context: &str) -> Option<&str> {
+    const OURS: [&str; 6] = [
+        "sessctl.",
+        "public.calculate_session_duration(",
+        "public.update_user_sessions_updated_at_column(",
+        "public.end_inactive_sessions(",
+        "public.cleanup_old_sessions(",
+        "inline_code_block",
+    ];
+    let functions = context
+        .lines()
+        .filter_map(|line| line.strip_prefix("PL/pgSQL function "));
+    functions
+        .filter_map(|rest| rest.split_once(" line ").map(|(name, _)| name))
+        .find(|name| !OURS.iter().any(|ours| name.starts_with(ours)))
 }
 
 struct Hint {
@@ -289,6 +343,18 @@ mod tests {
     fn hint_for(kind: io::ErrorKind, text: &str, host: &str) -> (String, bool) {
         let hint = network_hint(&io::Error::new(kind, text), host).unwrap();
         (hint.text.to_owned(), hint.transient)
+    }
+
+    #[test]
+    fn the_function_that_failed_is_the_innermost_one_that_is_not_ours() {
+        let ours = "PL/pgSQL function sessctl.end_inactive_batch(timestamp with time zone) line 22 at SQL statement";
+        let theirs = "PL/pgSQL function public.audit() line 3 at SQL statement";
+        assert_eq!(function_in(ours), None);
+        assert_eq!(
+            function_in(&format!("SQL statement \"select 1\"\n{theirs}\n{ours}")),
+            Some("public.audit()")
+        );
+        assert_eq!(function_in("PL/pgSQL function inline_code_block line 1 at RAISE"), None);
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod bounded;
 mod connect;
 mod error;
 mod hint;
+mod holder;
 mod statement;
 mod tls;
 mod transaction;
@@ -23,6 +24,8 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{CancelToken, Client, Error, SimpleQueryMessage};
 
 pub use error::QueryError;
+use hint::is_undefined;
+pub(crate) use hint::{READ_ONLY, function_in, missing_table_hint};
 pub use hint::{functions, server_message};
 pub(crate) use statement::{Value, bind};
 
@@ -294,18 +297,35 @@ impl Database {
         }
     }
 
-    /// [`QueryError::explain`], and where a lock was in the way, who holds it. Ends the transaction that failed.
+    /// [`QueryError::explain`], and where a lock was in the way, who holds it; where the table is missing, where it is. Ends
+    /// the transaction that failed.
     pub async fn explain(&self, error: QueryError, what: &str) -> Failure {
         let is_held = error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE);
+        let is_undefined = error.code().is_some_and(is_undefined);
         let failure = error.explain(what);
-        if !is_held {
+        if !is_held && !is_undefined {
             return failure;
         }
         let _ = self.run("rollback").await;
-        match self.who_holds().await {
+        let hint = if is_held {
+            self.who_holds().await
+        } else {
+            self.missing_table().await
+        };
+        match hint {
             Some(hint) => failure.hint(hint),
             None => failure,
         }
+    }
+
+    /// What to do where the table is missing and migrate would not make it. No transaction may be open.
+    async fn missing_table(&self) -> Option<String> {
+        let Missing {
+            exists,
+            elsewhere,
+            has_history,
+        } = self.json(include_str!("missing.sql"), &[]).await.ok()?;
+        (!exists).then(|| missing_table_hint(&elsewhere, has_history)).flatten()
     }
 
     /// [`Self::explain`] for what reads the history, which needs two rights of its own.
@@ -321,20 +341,8 @@ impl Database {
 
     /// Who holds a lock on the table, and what to do about it. No transaction may be open.
     pub async fn who_holds(&self) -> Option<String> {
-        let holder: Option<Holder> = self.json(include_str!("holder.sql"), &[]).await.ok()?;
-        let Holder {
-            pid,
-            seconds,
-            state,
-            query,
-        } = holder?;
-        if query.starts_with("autovacuum") {
-            return Some("autovacuum is at work on the table, and gives way to who waits for over a second: run it again (migrate with --lock-timeout 2s)".into());
-        }
-        Some(format!(
-            "process {pid} holds the table ({state}, for {seconds} s: {query}); wait for it, or end it with: select \
-             pg_terminate_backend({pid})"
-        ))
+        let holder: Option<holder::Holder> = self.json(include_str!("holder.sql"), &[]).await.ok()?;
+        holder.map(|holder| holder.hint())
     }
 
     /// Says goodbye, so that a pooler sees a clean end.
@@ -354,10 +362,10 @@ fn value<T: DeserializeOwned>(messages: Vec<SimpleQueryMessage>) -> Result<T, Qu
     Ok(serde_json::from_str(row.try_get(0)?.unwrap_or("null"))?)
 }
 
+/// What is there where the table may not be.
 #[derive(Deserialize)]
-struct Holder {
-    pid: i32,
-    seconds: i64,
-    state: String,
-    query: String,
+struct Missing {
+    exists: bool,
+    elsewhere: Vec<String>,
+    has_history: bool,
 }

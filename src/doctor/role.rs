@@ -5,11 +5,15 @@ use serde::Deserialize;
 use super::scene::Scene;
 use super::{Answer, Finding, ok, problem, warning};
 
+/// The superuser of a hosted project, as whom nobody but the platform connects.
+const HOSTED_SUPERUSER: &str = "supabase_admin";
+
 #[derive(Default, Deserialize)]
 struct Facts {
     name: String,
     is_superuser: bool,
     bypasses_rls: bool,
+    owner: Option<String>,
     owns_table: Option<bool>,
     may_create: bool,
     is_filtered: Option<bool>,
@@ -45,9 +49,15 @@ fn judge(facts: &Facts) -> Finding {
             "use postgres, or a role with BYPASSRLS",
         )
     } else if facts.owns_table == Some(false) {
+        let owner = facts.owner.as_deref().unwrap_or("another role");
         warning(
-            format!("{text}; it can't migrate"),
-            "use the table's owner for sessctl migrate",
+            format!("{text}; it can't migrate, the table belongs to {owner}"),
+            if owner == HOSTED_SUPERUSER {
+                "ask Supabase's support, or the superuser of your own server, to run: alter table public.user_sessions owner to \
+                 postgres"
+            } else {
+                "use the table's owner for sessctl migrate"
+            },
         )
     } else {
         ok(text)
@@ -89,10 +99,19 @@ mod tests {
             is_filtered: Some(false),
             ..facts()
         };
-        assert_eq!(judge(&stranger).message, "ci; it can't migrate");
+        assert_eq!(
+            judge(&stranger).message,
+            "ci; it can't migrate, the table belongs to another role"
+        );
+        let hosted = Facts {
+            owner: Some("supabase_admin".into()),
+            ..stranger
+        };
+        let hint = judge(&hosted).hint.unwrap();
+        assert!(hint.contains("Supabase's support"), "{hint}");
         let filtered = Facts {
             is_filtered: Some(true),
-            ..stranger
+            ..hosted
         };
         assert_eq!(judge(&filtered).level, crate::doctor::Level::Problem);
     }

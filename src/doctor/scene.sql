@@ -24,10 +24,10 @@ select json_build_object(
   ),
   'kind', (select t.kind from relations as t where t.name = 'public.user_sessions'),
   'elsewhere', (
-    select coalesce(json_agg(n.nspname order by n.nspname), '[]')
+    select coalesce(json_agg(quote_ident(n.nspname) order by n.nspname), '[]')
     from pg_catalog.pg_class as c
     join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
-    where c.relname = 'user_sessions' and c.relkind = 'r' and n.nspname <> 'public' and n.nspname not like 'pg\_%'
+    where c.relname = 'user_sessions' and c.relkind in ('r', 'p') and n.nspname <> 'public' and n.nspname not like 'pg\_%'
   ),
   'has_history', exists (select from relations as t where t.name = 'sessctl.schema_history'),
   'has_views', (

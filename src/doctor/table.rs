@@ -2,6 +2,7 @@
 
 use super::scene::{Objects, Scene, Table};
 use super::{Answer, Finding, problem, warning};
+use crate::database::missing_table_hint;
 
 pub(super) async fn check(scene: &Scene<'_>) -> Answer {
     Ok(judge(&scene.objects))
@@ -35,22 +36,10 @@ fn absent(objects: &Objects) -> Finding {
             "sessctl keeps an ordinary table; a partitioned table or a view has to go, or to get another name",
         );
     }
-    if let Some(schema) = elsewhere.first() {
-        return problem(
-            format!("table public.user_sessions does not exist; {schema}.user_sessions does"),
-            format!("if that is the table, move it back: alter table {schema}.user_sessions set schema public"),
-        );
-    }
-    let message = "table public.user_sessions does not exist";
-    if *has_history {
-        // The history says that it was made: migrate alone would not make it again.
-        problem(
-            format!("{message}, though sessctl has made it"),
-            "restore it from a backup, or start with an empty one: drop table sessctl.schema_history, then run sessctl migrate",
-        )
-    } else {
-        problem(message, "run sessctl migrate")
-    }
+    problem(
+        "table public.user_sessions does not exist",
+        missing_table_hint(elsewhere, *has_history).unwrap_or_else(|| "run sessctl migrate".into()),
+    )
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use super::Event;
 use super::fault::Fault;
 use super::record::Stored;
 use super::run::{CLOSING_TIMEOUT, Run};
-use crate::database::{Database, QueryError};
+use crate::database::{Database, QueryError, function_in};
 use crate::failure::Failure;
 use crate::output::count;
 
@@ -135,16 +135,6 @@ impl QueryError {
             Self::Empty | Self::Shape(_) => "unknown answer of the server".into(),
         }
     }
-}
-
-/// The innermost function of an error's context that is not sessctl's.
-fn function_in(context: &str) -> Option<&str> {
-    let functions = context
-        .lines()
-        .filter_map(|line| line.strip_prefix("PL/pgSQL function "));
-    functions
-        .filter_map(|rest| rest.split_once(" line ").map(|(name, _)| name))
-        .find(|name| !name.starts_with("sessctl."))
 }
 
 fn summary(error: &Error) -> String {
