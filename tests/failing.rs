@@ -40,6 +40,12 @@ fn active(client: &mut Client) -> i64 {
     )
 }
 
+/// The key of a session, by which it is named.
+fn key(db: &Db, session: &str) -> String {
+    let sql = "select id::text from public.user_sessions where session_id = $1";
+    db.client().query_one(sql, &[&session]).unwrap().get(0)
+}
+
 /// Runs the command, and expects exit code 3 with these counts in its JSON.
 #[track_caller]
 fn fails(db: &Db, command: &str, (done, failed): (i64, i64)) -> Run {
@@ -106,8 +112,11 @@ fn a_locked_row_that_refers_to_a_session_keeps_that_session_alone_and_the_sessio
         )
         .unwrap();
     let run = fails(&db, "cleanup", (2_999, 1));
-    run.says("1 session (old17): a row of another table that refers to it is locked")
-        .says(&format!("process {pid}"));
+    let old17 = key(&db, "old17");
+    run.says(&format!(
+        "1 session ({old17}): a row of another table that refers to it is locked"
+    ))
+    .says(&format!("process {pid}"));
     holding.rollback().unwrap();
     db.sessctl(&["cleanup"]).ok();
     assert_eq!(old(&mut db.client()), 0);
@@ -124,9 +133,15 @@ fn rows_that_a_trigger_refuses_are_named_with_its_function_and_the_others_are_do
          create trigger refuse before update or delete on public.user_sessions for each row execute function public.refuse()",
     );
     let run = fails(&db, "cleanup", (2_998, 2));
-    run.says("2 sessions (old5, old2999): function public.refuse(): not this one");
+    let (old5, old2999) = (key(&db, "old5"), key(&db, "old2999"));
+    run.says(&format!(
+        "2 sessions ({old5}, {old2999}): function public.refuse(): not this one"
+    ));
     let run = fails(&db, "end-inactive", (2_999, 1));
-    run.says("1 session (inactive7): function public.refuse(): not this one");
+    let inactive7 = key(&db, "inactive7");
+    run.says(&format!(
+        "1 session ({inactive7}): function public.refuse(): not this one"
+    ));
 }
 
 #[test]
@@ -136,7 +151,10 @@ fn a_row_that_a_check_refuses_is_named_with_the_constraint_and_the_others_are_en
          check (session_id <> 'inactive9' or status <> 'timeout')",
     );
     let run = fails(&db, "end-inactive", (2_999, 1));
-    run.says("1 session (inactive9): constraint never_inactive9 of table user_sessions");
+    let inactive9 = key(&db, "inactive9");
+    run.says(&format!(
+        "1 session ({inactive9}): constraint never_inactive9 of table user_sessions"
+    ));
     assert_eq!(active(&mut db.client()), 1);
 }
 
