@@ -12,6 +12,9 @@ demo: server ## Watch the whole job run on a throwaway local PostgreSQL
 test: test-server ## Run all tests against a real PostgreSQL
 	$(CARGO) test --locked
 
+fuzz: ## Try inputs that no user writes for a minute (ARGS='--seconds 600')
+	SESSCTL_FUZZ_SECONDS=$(or $(lastword $(ARGS)),60) $(CARGO) test --locked --test suite -- --nocapture fuzz::
+
 test-matrix: ## Run all tests on PostgreSQL 15 to 18, or on some (ARGS='17 /folder/of/binaries')
 	scripts/test-matrix $(ARGS)
 
@@ -46,4 +49,4 @@ server: ## Install a PostgreSQL server if none is found
 test-server: ## Install the server and the extensions that the tests use
 	@scripts/install-server --for-tests
 
-.PHONY: help demo test test-matrix test-upgrade lint snapshot golden picture bench soak drift-table server test-server
+.PHONY: help demo test fuzz test-matrix test-upgrade lint snapshot golden picture bench soak drift-table server test-server

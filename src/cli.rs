@@ -1,9 +1,10 @@
 //! The command line: what every command takes, and the list of commands.
 
 use std::cell::OnceCell;
-use std::io::{self, Write};
+use std::io;
 
 use anyhow::{Context as _, Result};
+use clap::error::{ContextKind, ContextValue};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
@@ -142,29 +143,31 @@ impl Cli {
     }
 }
 
-/// Writes what clap answers: help and version, or why it refuses the arguments. A refusal shows the argument, so one that
-/// may hold a password is left out of it.
+/// Writes what clap answers: help and version, or why it refuses the arguments. A refusal shows an argument in one line, and
+/// not at all where it may hold a password.
 ///
 /// # Errors
 /// The writer's.
-pub fn print(answer: &clap::Error) -> io::Result<()> {
-    let mut text = answer.render().to_string();
-    let mut is_safe = true;
-    for argument in std::env::args_os().skip(1) {
-        let argument = argument.to_string_lossy();
-        let value = argument.split_once('=').map(|(_, value)| value);
-        for shown in [Some(argument.as_ref()), value].into_iter().flatten() {
-            let may_be_secret = ["://", "@", "password"].iter().any(|mark| shown.contains(mark));
-            let safe = if may_be_secret { "…".into() } else { inert(shown) };
-            if safe != shown {
-                is_safe = false;
-                text = text.replace(shown, &safe);
-            }
-        }
+pub fn print(mut answer: clap::Error) -> io::Result<()> {
+    let harmless = |text: &String| match ["://", "@", "pass", "host="].iter().any(|mark| text.contains(mark)) {
+        true => "…".to_owned(),
+        false => inert(text),
+    };
+    let changed: Vec<(ContextKind, ContextValue)> = answer
+        .context()
+        .filter_map(|(kind, value)| {
+            let shown = match value {
+                ContextValue::String(text) => ContextValue::String(harmless(text)),
+                ContextValue::Strings(texts) => ContextValue::Strings(texts.iter().map(harmless).collect()),
+                _ => return None,
+            };
+            (shown != *value).then_some((kind, shown))
+        })
+        .collect();
+    for (kind, shown) in changed {
+        answer.insert(kind, shown);
+        // What is suggested repeats the argument.
+        answer.insert(ContextKind::Suggested, ContextValue::None);
     }
-    if is_safe || !answer.use_stderr() {
-        return answer.print();
-    }
-    let lines: Vec<String> = text.lines().map(inert).collect();
-    writeln!(io::stderr(), "{}", lines.join("\n"))
+    answer.print()
 }

@@ -13,7 +13,7 @@ fn main() -> ExitCode {
         Err(refusal) => {
             // Help and version are answers, not refusals: clap knows which stream and code each has.
             let code = u8::try_from(refusal.exit_code()).unwrap_or(exit::USAGE);
-            return match cli::print(&refusal) {
+            return match cli::print(refusal) {
                 // Who reads has seen enough (`| head`).
                 Err(error) if error.kind() != ErrorKind::BrokenPipe => ExitCode::from(exit::FAILED),
                 _ => ExitCode::from(code),

@@ -8,6 +8,7 @@ mod adoption;
 mod doctor;
 mod failing;
 mod faults;
+mod fuzz;
 mod golden;
 mod hints;
 mod hostile;

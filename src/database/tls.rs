@@ -22,7 +22,7 @@ use crate::config::{RootCert, SslMode, SupabaseHost, TlsPolicy};
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// The file of root certificates can't be read.
-    #[error("the root certificate {} can't be read: {reason}", file.display())]
+    #[error("the root certificate {} can't be read: {reason}", shown(file))]
     Unreadable {
         /// The file.
         file: PathBuf,
@@ -34,7 +34,7 @@ pub(crate) enum Error {
     #[error(
         "the root certificate {} holds no certificate in PEM form \
          (-----BEGIN CERTIFICATE-----): download it again",
-        .0.display()
+        shown(.0)
     )]
     NoCertificate(PathBuf),
     /// The operating system trusts nobody, or doesn't say whom.
@@ -46,6 +46,12 @@ pub(crate) enum Error {
     /// rustls refuses its own defaults.
     #[error("TLS can't be set up: {0}")]
     Setup(#[from] rustls::Error),
+}
+
+/// A file's name, unless it is a connection string in the wrong place.
+fn shown(file: &Path) -> String {
+    let name = file.display().to_string();
+    if name.contains("://") { "…".into() } else { name }
 }
 
 /// Makes what tokio-postgres needs to speak TLS as far as the policy goes.
