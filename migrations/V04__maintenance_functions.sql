@@ -4,7 +4,7 @@
 -- sessctl: revokes rights on function public.end_inactive_sessions(integer)
 -- sessctl: revokes rights on function public.cleanup_old_sessions(integer)
 
--- One row per run of a job, whoever started it. A batch adds its count in its own transaction, so that count and sessions
+-- One row per run of a job, from every entry point. A batch adds its count in its own transaction, so that count and sessions
 -- stay together whatever is lost. outcome is null while the run is running.
 create table if not exists sessctl.run (
   id uuid constraint run_pkey primary key,
@@ -79,7 +79,7 @@ select
 from only public.user_sessions as s
 where s.ended_at is not null and s.status not in ('active', 'idle');
 
--- Row level security hides rows in silence: a role under it would find nothing to do, for ever.
+-- Row level security hides rows in silence: a role under it would never find anything to do.
 create or replace function sessctl.require_all_rows()
 returns void
 language plpgsql
@@ -134,7 +134,7 @@ $$;
 
 -- The sessions to end, at most max_rows, page by page as they are stored, from the page of row "from_page_of" on. That page
 -- comes again, since the rows of one page come in no order; those ended meanwhile do not. No plan is left that has the pages
--- in another order. max_rows: more than fit on a page, or a page of rows that somebody holds would come for ever.
+-- in another order. max_rows: more than fit on a page, or a page of rows that somebody holds would come again without end.
 -- By the index on the active ones: the cost follows their number, not the size of the table. Only where they are most of
 -- the table, it is read from end to end.
 create or replace function sessctl.end_inactive_due(
@@ -715,7 +715,9 @@ begin
   where j.name = job_name and old.name = job_name and (old.running = run_id or not sessctl.is_running(old.running))
   returning old.running, old.pruned_at into stale, pruned_at;
   if not found then
-    return false;
+    -- A copy of the schema without rows has no row of the job.
+    insert into sessctl.job (name) values (job_name) on conflict (name) do nothing;
+    return found and sessctl.run_take_over(run_id, job_name, threshold);
   end if;
   if stale <> run_id or pruned_at < now() - interval '1 day' then
     perform sessctl.run_tidy(run_id, job_name, stale, pruned_at);
@@ -725,7 +727,7 @@ end
 $$;
 
 -- Begins a batch: writes the run's record, so that its row is locked until the batch ends, then takes the job's lock.
--- False: another run is running, or took this one's place; the record says so. An error (SQLSTATE SC001): the run went on
+-- False: another run is running, or took this one's place; the record says so. An error (SQLSTATE SC001): the run continues
 -- over another connection, and this batch must not count.
 create or replace function sessctl.run_begin_batch(
   run_id uuid,
@@ -752,7 +754,7 @@ begin
     return false;
   end if;
   if stored_generation <> generation then
-    raise exception 'run % went on over another connection', run_id using errcode = 'SC001';
+    raise exception 'run % continues over another connection', run_id using errcode = 'SC001';
   end if;
   -- The job's row knows a run from its first batch on, unless the record was made again after a lost connection.
   if sessctl.lock_job(job_name)

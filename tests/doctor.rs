@@ -201,7 +201,7 @@ fn a_job_is_alive_while_its_runs_come_as_expected_whoever_runs_it() {
         message.ends_with("; the oldest session has been due for 1 d 1 h"),
         "{message}"
     );
-    // Whoever runs it.
+    // Any client of the API or of psql.
     client.batch_execute("select sessctl.end_inactive(30)").unwrap();
     let (level, message, _) = job(&["--expect-every", "10m"]);
     assert_eq!(level, "ok");

@@ -1,4 +1,4 @@
-//! The record of runs: every run leaves a row, whoever starts it, and its count is what the table says.
+//! The record of runs: every run leaves a row, from every entry point, and its count is what the table says.
 
 use postgres::Client;
 use sessctl::sandbox::Grants;
@@ -395,5 +395,20 @@ fn one_statement_gives_a_role_the_rights_that_maintenance_needs_and_the_apis_rol
                 .unwrap_err();
             assert_eq!(error.code().unwrap().code(), "42501", "{api}: {table}");
         }
+    }
+}
+
+#[test]
+fn a_copy_of_the_schema_without_rows_gets_the_rows_of_its_jobs_and_the_work_is_done() {
+    for (command, key) in [("end-inactive", "ended"), ("cleanup", "deleted")] {
+        let db = seeded();
+        db.admin().batch_execute("truncate sessctl.job, sessctl.run").unwrap();
+        let json = db.sessctl(&[command, "--format", "json"]).ok().json();
+        assert_eq!((&json["skipped"], &json[key]), (&false.into(), &1000.into()), "{json}");
+        db.admin().batch_execute("truncate sessctl.job, sessctl.run").unwrap();
+        let idle = db.sessctl(&[command, "--format", "json"]).ok().json();
+        assert_eq!(idle["skipped"], false, "{idle}");
+        let jobs = format!("select count(*) from sessctl.job where name = '{command}' and runs = 1");
+        assert_eq!(number(&mut db.client(), &jobs), 1);
     }
 }

@@ -78,7 +78,7 @@ pub(super) async fn check(database: &Database) -> Result<(), Failure> {
             ownership.strange_triggers.join(", ")
         ))
         .hint(
-            "who owns such a function runs code with the rights of whoever maintains the table: drop the triggers, or \
+            "who owns such a function runs code with the rights of the role that maintains the table: drop the triggers, or \
              hand their functions to the table's owner; nothing was changed",
         ));
     }

@@ -1,4 +1,4 @@
--- Row level security hides rows in silence: a role under it would find nothing to do, for ever.
+-- Row level security hides rows in silence: a role under it would never find anything to do.
 create or replace function sessctl.require_all_rows()
 returns void
 language plpgsql

@@ -1,5 +1,5 @@
 -- Begins a batch: writes the run's record, so that its row is locked until the batch ends, then takes the job's lock.
--- False: another run is running, or took this one's place; the record says so. An error (SQLSTATE SC001): the run went on
+-- False: another run is running, or took this one's place; the record says so. An error (SQLSTATE SC001): the run continues
 -- over another connection, and this batch must not count.
 create or replace function sessctl.run_begin_batch(
   run_id uuid,
@@ -26,7 +26,7 @@ begin
     return false;
   end if;
   if stored_generation <> generation then
-    raise exception 'run % went on over another connection', run_id using errcode = 'SC001';
+    raise exception 'run % continues over another connection', run_id using errcode = 'SC001';
   end if;
   -- The job's row knows a run from its first batch on, unless the record was made again after a lost connection.
   if sessctl.lock_job(job_name)

@@ -14,7 +14,9 @@ begin
   where j.name = job_name and old.name = job_name and (old.running = run_id or not sessctl.is_running(old.running))
   returning old.running, old.pruned_at into stale, pruned_at;
   if not found then
-    return false;
+    -- A copy of the schema without rows has no row of the job.
+    insert into sessctl.job (name) values (job_name) on conflict (name) do nothing;
+    return found and sessctl.run_take_over(run_id, job_name, threshold);
   end if;
   if stale <> run_id or pruned_at < now() - interval '1 day' then
     perform sessctl.run_tidy(run_id, job_name, stale, pruned_at);
