@@ -12,12 +12,12 @@ use crate::commands::{
 };
 use crate::config;
 use crate::failure::Failure;
-use crate::output::{Color, Format, Report, Terminal, inert, unsupported};
+use crate::output::{Color, Format, Report, Terminal, help_color, inert, unsupported};
 use crate::signals::StopSignal;
 
 /// Keeps the user_sessions table of a Supabase project.
 #[derive(Parser)]
-#[command(name = "sessctl", version, about, max_term_width = 100)]
+#[command(name = "sessctl", version, about, max_term_width = 100, color = help_color())]
 #[command(
     after_help = "Exit codes: 0 done, 1 a check said no, 2 usage, 3 failed, 130 interrupted.\n\
     Connection: --database-url, else DATABASE_URL, else SUPABASE_DB_URL, else either of them in a .env file."

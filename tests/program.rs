@@ -501,8 +501,9 @@ fn on_a_terminal_there_is_colour_and_on_a_dumb_one_none() {
         (&["--nonsense"], "dumb", false),
         (&["--help"], "dumb", false),
     ] {
-        for columns in [80, 40, 1] {
-            let (shown, code) = on_terminal(columns, db.command(arguments).env("TERM", term));
+        // A workflow sets CI, and may have a terminal.
+        for (columns, ci) in [(80, "true"), (40, ""), (1, "true")] {
+            let (shown, code) = on_terminal(columns, db.command(arguments).env("TERM", term).env("CI", ci));
             assert_eq!(code, if arguments == ["--nonsense"] { 2 } else { 0 }, "{shown}");
             assert_eq!(
                 shown.contains('\x1b'),

@@ -16,7 +16,7 @@ pub use csv::Rows;
 pub use github::annotation;
 pub use json::Json;
 pub use page::{Page, Style, paint};
-pub use terminal::{Color, Terminal, is_broken_pipe};
+pub use terminal::{Color, Terminal, help_color, is_broken_pipe};
 pub use text::{Text, count, inert, is_invisible, span};
 
 use crate::failure::{Failure, exit};

@@ -23,6 +23,20 @@ pub enum Color {
     Never,
 }
 
+/// Whether TERM names a terminal that takes text alone, or none.
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_none_or(|name| name.is_empty() || name == "dumb")
+}
+
+/// Colour of help and of refused arguments. clap alone would colour a dumb terminal where CI is set.
+pub fn help_color() -> clap::ColorChoice {
+    if is_dumb() {
+        clap::ColorChoice::Never
+    } else {
+        clap::ColorChoice::Auto
+    }
+}
+
 /// Standard output and standard error, used as the flags want it.
 #[derive(Debug)]
 pub struct Terminal {
@@ -38,7 +52,7 @@ impl Terminal {
     /// Looks at the two streams, TERM and NO_COLOR once.
     pub fn new(format: Format, color: Color, quiet: bool, verbose: bool) -> Self {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let is_dumb = std::env::var_os("TERM").is_none_or(|name| name.is_empty() || name == "dumb");
+        let is_dumb = is_dumb();
         let styled = |is_terminal: bool| match color {
             Color::Auto => is_terminal && !is_dumb && !no_color,
             Color::Always => true,
