@@ -24,6 +24,7 @@ use crate::schedule::with_pg_cron;
 static FILTERS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
     [
         (r"127\.0\.0\.1:\d+", "127.0.0.1:[PORT]"),
+        (r"running for \d+s", "running for [TIME]"),
         (r"\btest_\d+\b", "[DATABASE]"),
         (r"\b20\d\d-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|\+00(:00)?)?", "[TIME]"),
         (r"\b\d+ ms\b", "[N] ms"),

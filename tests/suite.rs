@@ -10,6 +10,7 @@ mod failing;
 mod faults;
 mod fuzz;
 mod golden;
+mod guards;
 mod hints;
 mod hostile;
 mod maintenance;

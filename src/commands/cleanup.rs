@@ -23,6 +23,9 @@ pub struct Args {
     /// Exit with 0 although a foreign key of another table keeps sessions
     #[arg(long)]
     keep_referenced: bool,
+    /// Delete over half of the table with fewer days than the last run, without asking
+    #[arg(long)]
+    yes: bool,
     #[command(flatten)]
     options: Options,
 }
@@ -39,6 +42,6 @@ impl Args {
             at_last_seen: false,
             keep_referenced: self.keep_referenced,
         };
-        self.options.run(&work, context).await
+        self.options.run(&work, self.yes, context).await
     }
 }

@@ -53,6 +53,6 @@ impl Args {
             keep_referenced: false,
             at_last_seen: self.ended_at == EndedAt::LastHeartbeat,
         };
-        self.options.run(&work, context).await
+        self.options.run(&work, true, context).await
     }
 }

@@ -26,16 +26,20 @@ pub(super) struct Options {
     /// How often in a row a lost connection, a deadlock or a lock timeout is tried again
     #[arg(long, value_name = "N", default_value_t = 5)]
     max_retries: u32,
+    /// Wait between two batches while a replica is further behind
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    max_lag: Option<Duration>,
 }
 
 impl Options {
     /// Does the work, with its progress on the terminal.
-    pub(super) async fn run(&self, work: &Work, context: &Context<'_>) -> Result<Box<dyn Report>> {
+    pub(super) async fn run(&self, work: &Work, is_confirmed: bool, context: &Context<'_>) -> Result<Box<dyn Report>> {
         let options = maintenance::Options {
             dry_run: self.dry_run,
             pause: self.pause,
             max_runtime: self.max_runtime,
             max_retries: self.max_retries,
+            max_lag: self.max_lag,
         };
         let database = context.connect_to_change(work.job.name).await?;
         let bar = context.terminal.counter(&format!("sessions {}", work.job.done));
@@ -43,7 +47,11 @@ impl Options {
             Event::Progress(rows) => bar.set_position(rows),
             Event::Note(text) => context.terminal.note(text),
         };
-        let outcome = maintenance::run(work, &options, database, &context.stop, &observe).await;
+        let confirm = async |question: &str| match is_confirmed {
+            true => Ok(()),
+            false => context.confirm(question).await,
+        };
+        let outcome = maintenance::run(work, &options, database, &context.stop, &observe, confirm).await;
         bar.finish_and_clear();
         let outcome = outcome?;
         for line in outcome.failures().lines() {
@@ -53,6 +61,15 @@ impl Options {
         }
         if let Some(hint) = outcome.failures().hint() {
             context.terminal.hint_line(hint);
+        }
+        if let Some(other) = outcome.other() {
+            let sentence = other.sentence(outcome.job());
+            if other.is_stuck() {
+                context.terminal.error_line(&sentence);
+                context.terminal.hint_line(&other.hint());
+            } else if other.is_repeated() {
+                context.terminal.warn_always(&sentence);
+            }
         }
         Ok(Box::new(outcome))
     }

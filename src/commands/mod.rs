@@ -90,4 +90,21 @@ impl Context<'_> {
             result = work => result,
         }
     }
+
+    /// Asks whether to go on. Where nobody can answer, --yes is the answer.
+    ///
+    /// # Errors
+    /// No, or no answer.
+    pub async fn confirm(&self, question: &str) -> Result<(), Failure> {
+        let Some(answer) = self.terminal.ask(question) else {
+            return Err(Failure::new(question).hint("nothing was changed; add --yes if that is what you want"));
+        };
+        tokio::select! {
+            answer = answer => match answer {
+                Ok(true) => Ok(()),
+                _ => Err(Failure::new("not confirmed; nothing was changed")),
+            },
+            () = self.stop.requested() => Err(Failure::interrupted("stopped; nothing was changed")),
+        }
+    }
 }

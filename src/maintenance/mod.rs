@@ -10,6 +10,9 @@ mod failures;
 mod fault;
 mod halt;
 mod jobs;
+mod lag;
+mod net;
+mod other;
 mod outcome;
 mod record;
 mod recovery;
@@ -24,6 +27,7 @@ use std::time::Duration;
 pub(crate) use cron::names as cron_jobs;
 pub use failures::Failures;
 pub(crate) use jobs::{JobState, RunState, has_record, jobs};
+pub use other::OtherRun;
 pub use outcome::Outcome;
 pub use run::run;
 
@@ -71,6 +75,10 @@ struct Statements {
     slice: Option<&'static str>,
     leftovers: &'static str,
     count: &'static str,
+    /// Whether a run must be confirmed, where it may have to be.
+    narrower: Option<&'static str>,
+    /// What a run that did much leaves tidy, so that the next one finds out quickly that nothing is due.
+    walk: Option<&'static str>,
 }
 
 /// Ends sessions without a sign of life.
@@ -95,6 +103,8 @@ pub static END_INACTIVE: JobSpec = JobSpec {
         slice: None,
         leftovers: include_str!("end_inactive/leftovers.sql"),
         count: include_str!("end_inactive/count.sql"),
+        narrower: None,
+        walk: None,
     },
 };
 
@@ -120,6 +130,8 @@ pub static CLEANUP: JobSpec = JobSpec {
         slice: Some(include_str!("cleanup/slice.sql")),
         leftovers: include_str!("cleanup/leftovers.sql"),
         count: include_str!("cleanup/count.sql"),
+        narrower: Some(include_str!("cleanup/narrower.sql")),
+        walk: Some(include_str!("cleanup/walk.sql")),
     },
 };
 
@@ -169,6 +181,8 @@ pub struct Options {
     pub max_runtime: Option<Duration>,
     /// How often in a row a transient error is tried again.
     pub max_retries: u32,
+    /// Wait while a replica is further behind.
+    pub max_lag: Option<Duration>,
 }
 
 /// What a run tells while it runs.

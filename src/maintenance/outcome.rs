@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Serialize, Serializer};
 
-use super::{Failures, JobSpec};
+use super::{Failures, JobSpec, OtherRun};
 use crate::failure::exit;
 use crate::output::count;
 
@@ -23,6 +23,9 @@ pub struct Outcome {
     #[serde(rename = "elapsed_ms", serialize_with = "millis")]
     pub(super) elapsed: Duration,
     pub(super) skipped: bool,
+    /// The run that kept this one out, although there is work to do.
+    #[serde(skip)]
+    pub(super) other: Option<OtherRun>,
     pub(super) interrupted: bool,
     #[serde(skip)]
     pub(super) out_of_time: bool,
@@ -62,7 +65,7 @@ impl Outcome {
     pub(crate) fn code(&self) -> u8 {
         if self.interrupted {
             exit::INTERRUPTED
-        } else if self.failed > 0 {
+        } else if self.failed > 0 || self.other.as_ref().is_some_and(OtherRun::is_stuck) {
             exit::FAILED
         } else {
             exit::DONE
@@ -72,6 +75,16 @@ impl Outcome {
     /// The sessions that could not be done, and why.
     pub(crate) fn failures(&self) -> &Failures {
         &self.failures
+    }
+
+    /// The run that kept this one out, although there is work to do.
+    pub(crate) fn other(&self) -> Option<&OtherRun> {
+        self.other.as_ref()
+    }
+
+    /// The job.
+    pub(crate) fn job(&self) -> &'static JobSpec {
+        self.job
     }
 
     /// What the run did, in a sentence.

@@ -9,6 +9,7 @@ use tokio::time::{sleep, timeout};
 use super::failures::Failures;
 use super::fault::Fault;
 use super::halt::Halt;
+use super::lag::Lag;
 use super::record::{RunRecord, Stored};
 use super::scan::Divided;
 use super::size::BatchSize;
@@ -27,6 +28,9 @@ pub(super) const CLOSING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a run that is out of time may count what it leaves.
 const COUNT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Dead index entries that are worth a walk.
+const MANY_ROWS: u64 = 100_000;
 
 /// The pauses between two attempts.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
@@ -56,6 +60,7 @@ pub async fn run(
     database: Database,
     stop: &StopSignal,
     observe: &dyn Fn(Event<'_>),
+    confirm: impl AsyncFn(&str) -> Result<(), Failure>,
 ) -> Result<Outcome, Failure> {
     let begun = Instant::now();
     let mut run = Run {
@@ -74,6 +79,8 @@ pub async fn run(
         known: HashSet::new(),
         scan_began_at: 0,
         idle_scans: 0,
+        lag: Lag::default(),
+        waited: Duration::ZERO,
     };
     let mut outcome = Outcome {
         job: work.job,
@@ -83,6 +90,7 @@ pub async fn run(
         dry_run: options.dry_run,
         elapsed: Duration::ZERO,
         skipped: false,
+        other: None,
         interrupted: false,
         out_of_time: false,
         left: None,
@@ -109,12 +117,22 @@ pub async fn run(
         outcome.cutoff = start.cutoff;
         outcome.skipped = start.skipped;
         if start.due {
+            let question = stoppable(&mut run, stop, "stopped before anything was done", async |run| {
+                run.question(&outcome.cutoff).await
+            })
+            .await?;
+            if let Some(question) = question {
+                confirm(&question).await?;
+            }
             run.strategy = start
                 .candidates
                 .map_or(Strategy::TimeSlices(None), Strategy::Candidates);
             match run.work_through(&outcome.cutoff, begun, stop).await? {
                 End::Finished { left } => outcome.left = left,
-                End::Skipped => outcome.skipped = true,
+                End::Skipped => {
+                    outcome.skipped = true;
+                    outcome.other = Some(run.other_run().await);
+                }
                 End::Interrupted => outcome.interrupted = true,
                 End::OutOfTime { left } => {
                     outcome.out_of_time = true;
@@ -171,6 +189,9 @@ pub(super) struct Run<'a> {
     pub(super) scan_began_at: u64,
     /// Scans in a row that did nothing.
     pub(super) idle_scans: u32,
+    pub(super) lag: Lag,
+    /// How long the next batch waited for replicas.
+    pub(super) waited: Duration,
 }
 
 /// How a run came to its end.
@@ -257,7 +278,8 @@ impl Run<'_> {
                 Ok(None) => {
                     self.failures = 0;
                     self.backoff = BACKOFF;
-                    self.size.adapt(batch_begun.elapsed());
+                    self.size
+                        .adapt(batch_begun.elapsed().saturating_sub(std::mem::take(&mut self.waited)));
                 }
                 // Cancelled, or failed while it was about to be: nothing is tried again.
                 Err(_) if halt.is_some() => self.read_record(cutoff).await,
@@ -290,11 +312,29 @@ impl Run<'_> {
             }
         };
         self.finish(cutoff, &end).await?;
+        if matches!(end, End::Finished { .. }) {
+            self.walk_dead_entries(cutoff, stop).await;
+        }
         Ok(end)
+    }
+
+    /// After many rows, looks once more: the server marks the index entries of rows that are gone when it meets them, and the next
+    /// run would wait for that. Its failure is none of the run's.
+    async fn walk_dead_entries(&self, cutoff: &str, stop: &StopSignal) {
+        if let Some(sql) = self.work.job.sql.walk
+            && self.record.rows >= MANY_ROWS
+        {
+            let sql = self.bind(sql, &[("cutoff", Value::Text(cutoff))]);
+            tokio::select! {
+                _ = self.database.transact::<bool>("", &sql) => {}
+                () = stop.requested() => {}
+            }
+        }
     }
 
     /// One batch, committed; the end where nothing is left or another run is running.
     pub(super) async fn batch(&mut self, cutoff: &str) -> Result<Option<End>, QueryError> {
+        self.wait_for_replicas().await?;
         if let Some(divided) = self.division.take_if(|divided| divided.parts.part().is_none()) {
             self.strategy.advance(&divided.step, divided.max_rows);
         }

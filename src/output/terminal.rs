@@ -1,10 +1,12 @@
 //! Standard output and standard error, used as the flags want it.
 
 use std::io::{self, IsTerminal, Write};
+use std::thread;
 
 use anyhow::Result;
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use tokio::sync::oneshot;
 
 use super::page::{Page, Style, paint};
 use super::text::{Text, no_command};
@@ -88,9 +90,13 @@ impl Terminal {
 
     /// A warning on standard error; silent with --quiet.
     pub fn warn(&self, text: &str) {
-        if self.quiet {
-            return;
+        if !self.quiet {
+            self.warn_always(text);
         }
+    }
+
+    /// A warning on standard error that --quiet does not hide.
+    pub fn warn_always(&self, text: &str) {
         self.labelled(Style::Warning, "warning:", text);
     }
 
@@ -102,6 +108,23 @@ impl Terminal {
     /// What to do about it.
     pub fn hint_line(&self, text: &str) {
         self.labelled(Style::Good, "hint:", text);
+    }
+
+    /// Asks on standard error. Null where nobody is there to answer: standard input or error is no terminal. The answer is read in
+    /// a thread, so that a signal need not wait for it.
+    pub fn ask(&self, question: &str) -> Option<oneshot::Receiver<bool>> {
+        if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+            return None;
+        }
+        let (sender, answer) = oneshot::channel();
+        let question = paint(self.err_styled, Style::Warning, &format!("{question}. Go on? [y/N] "));
+        let _ = write!(io::stderr().lock(), "{question}");
+        thread::spawn(move || {
+            let mut line = String::new();
+            let is_read = io::stdin().read_line(&mut line).is_ok();
+            let _ = sender.send(is_read && matches!(line.trim().to_lowercase().as_str(), "y" | "yes"));
+        });
+        Some(answer)
     }
 
     /// A counter with its rate on standard error, where somebody watches; invisible elsewhere.

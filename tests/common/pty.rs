@@ -1,7 +1,7 @@
 //! A terminal of a size of our choice, for what the program does on one.
 
 use std::fs::{File, OpenOptions};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::process::Command;
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -9,6 +9,11 @@ use rustix::termios::{Winsize, tcsetwinsize};
 
 /// What a command writes to a terminal of so many columns, both streams, and its exit code.
 pub fn on_terminal(columns: u16, command: &mut Command) -> (String, i32) {
+    on_terminal_with_keys(columns, "", command)
+}
+
+/// [`on_terminal`], with keys that somebody types; the terminal shows them too.
+pub fn on_terminal_with_keys(columns: u16, keys: &str, command: &mut Command) -> (String, i32) {
     let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&master).unwrap();
     unlockpt(&master).unwrap();
@@ -42,6 +47,7 @@ pub fn on_terminal(columns: u16, command: &mut Command) -> (String, i32) {
     let mut shown = Vec::new();
     let mut buffer = [0; 4096];
     let mut master = File::from(master);
+    master.write_all(keys.as_bytes()).unwrap();
     // The end is an error here: nobody has the terminal open any more.
     while let Ok(length @ 1..) = master.read(&mut buffer) {
         shown.extend_from_slice(&buffer[..length]);

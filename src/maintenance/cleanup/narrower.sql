@@ -1,0 +1,19 @@
+-- Whether a cleanup keeps fewer days than the last recorded run, and takes over half of the table: how many days that one kept,
+-- how many sessions go, and how many there are. Null: it is not so. A large table's rows are estimated.
+select (
+  select json_build_object('last_days', j.threshold, 'due', d.due, 'rows', t.estimate)
+  from sessctl.job as j
+  cross join lateral (
+    select case
+      when c.reltuples > 100000 then c.reltuples::bigint
+      else (select count(*) from only public.user_sessions)
+    end as estimate
+    from pg_catalog.pg_class as c
+    where c.oid = 'public.user_sessions'::regclass and j.threshold > :threshold
+  ) as t
+  cross join lateral (
+    select count(*) as due
+    from (select from sessctl.ended_session as s where s.ended_at < :cutoff limit t.estimate / 2 + 1) as s
+  ) as d
+  where j.name = :job and d.due > t.estimate / 2
+)::text
