@@ -24,6 +24,7 @@ mod record;
 mod released;
 mod sandbox;
 mod schedule;
+mod settings;
 mod snapshot;
 mod upgrade;
 mod verify;
