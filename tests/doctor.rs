@@ -310,6 +310,9 @@ fn what_will_stop_maintenance_is_named_before_it_does() {
         hint.ends_with("create index concurrently on public.\"Notes\" (session)"),
         "{hint}"
     );
+    db.sessctl(&["verify"])
+        .exits(1)
+        .says("public.\"Notes\" (slow, without an index), public.events (kept), public.pages (fine)");
     let (level, message, hint) = &found["trigger-functions"];
     assert_eq!(level, "warning");
     assert!(message.contains("public.audit() of trigger audit;"), "{message}");

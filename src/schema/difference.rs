@@ -197,8 +197,10 @@ fn note(object: &Object, property: &str, expected: Option<&String>, found: Optio
         (Kind::Table, "row level security") => Some("every user of the API reads and writes every row"),
         (Kind::Table, "force row level security") => Some("the owner's maintenance may see no rows"),
         (Kind::Table, "persistence") => Some("the rows are lost when the server crashes"),
-        (Kind::Table, "children") => Some("reads and maintenance reach the rows of that table too"),
-        (Kind::Table, "referenced by") => Some("a cleanup fails at, or takes, the rows that refer to a session"),
+        (Kind::Table, "children") => Some("reads reach the rows of that table too, maintenance leaves them alone"),
+        (Kind::Table, "referenced by") => Some(
+            "a cleanup takes, or is kept by, the rows that refer to a session; without an index it reads that table for each",
+        ),
         (Kind::Role, "row level security") if object.name == "service_role" => Some("maintenance may see no rows"),
         (Kind::Role, "row level security") => Some("the role reads and writes every row"),
         (Kind::Role, "rights through") => Some("the role has the rights of those too"),

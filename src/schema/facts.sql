@@ -120,7 +120,15 @@ facts (object, properties) as (
       from pg_catalog.pg_inherits as i where i.inhparent = r.oid
     ),
     'referenced by', (
-      select string_agg(format('%s (%s)', c.conrelid::regclass, c.conname), ', ' order by c.conrelid::regclass::text, c.conname)
+      select string_agg(
+        format('%s (%s%s)', c.conrelid::regclass, c.conname, case when not exists (
+          -- As src/doctor/foreign_keys.sql has it, where the reasons stand.
+          select
+          from pg_catalog.pg_index as i
+          where i.indrelid = c.conrelid and i.indisvalid and (i.indkey::smallint[])[0:cardinality(c.conkey) - 1] @> c.conkey
+            and (i.indpred is null or pg_catalog.pg_get_expr(i.indpred, i.indrelid) like '(% IS NOT NULL)')
+        ) then ', without an index' end),
+        ', ' order by c.conrelid::regclass::text, c.conname)
       from pg_catalog.pg_constraint as c where c.confrelid = r.oid and c.contype = 'f' and c.conrelid <> r.oid
     ))
   from sessions as r where r.relkind = 'r'
