@@ -6,6 +6,7 @@
 
 mod cron;
 mod division;
+mod ending;
 mod failures;
 mod fault;
 mod halt;

@@ -3,9 +3,10 @@
 use tokio_postgres::Error;
 
 use super::Event;
+use super::ending::CLOSING_TIMEOUT;
 use super::fault::Fault;
 use super::record::Stored;
-use super::run::{CLOSING_TIMEOUT, Run};
+use super::run::Run;
 use crate::database::{Database, QueryError, function_in};
 use crate::failure::Failure;
 use crate::output::count;

@@ -4,13 +4,14 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
+use super::ending::stoppable;
 use super::failures::Failures;
 use super::fault::Fault;
 use super::halt::Halt;
 use super::lag::Lag;
-use super::record::{RunRecord, Stored};
+use super::record::RunRecord;
 use super::scan::Divided;
 use super::size::BatchSize;
 use super::strategy::{Candidates, Step, Strategy};
@@ -22,12 +23,6 @@ use crate::signals::StopSignal;
 
 /// A commit that does not wait for the disk. The last one of a run does, and flushes all before it.
 const UNFLUSHED: &str = "set local synchronous_commit = off";
-
-/// How long a run that stops or failed may take to read its record and to close it.
-pub(super) const CLOSING_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// How long a run that is out of time may count what it leaves.
-const COUNT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Dead index entries that are worth a walk.
 const MANY_ROWS: u64 = 100_000;
@@ -45,9 +40,9 @@ struct Start {
 }
 
 #[derive(Deserialize)]
-struct Count {
+pub(super) struct Count {
     cutoff: String,
-    rows: u64,
+    pub(super) rows: u64,
 }
 
 /// Runs a job until nothing is left, or as far as the options let it.
@@ -149,23 +144,6 @@ pub async fn run(
     Ok(outcome)
 }
 
-/// Does what a stop may cut off at any moment, and cancels it on the server then.
-async fn stoppable<'a, T>(
-    run: &mut Run<'a>,
-    stop: &StopSignal,
-    stopped: &str,
-    work: impl AsyncFnOnce(&mut Run<'a>) -> Result<T, Failure>,
-) -> Result<T, Failure> {
-    let cancel = run.database.canceller();
-    tokio::select! {
-        result = work(run) => result,
-        () = stop.requested() => {
-            cancel.cancel().await;
-            Err(Failure::interrupted(stopped))
-        }
-    }
-}
-
 pub(super) struct Run<'a> {
     pub(super) work: &'a Work,
     pub(super) options: &'a Options,
@@ -210,7 +188,7 @@ pub(super) enum End {
 
 impl End {
     /// The outcome in the run's record.
-    fn outcome(&self) -> &'static str {
+    pub(super) fn outcome(&self) -> &'static str {
         match self {
             Self::Finished { .. } => "done",
             Self::Skipped => "skipped",
@@ -263,7 +241,7 @@ impl Run<'_> {
         .await
     }
 
-    async fn count(&self, cutoff: Option<&str>) -> Result<Count, QueryError> {
+    pub(super) async fn count(&self, cutoff: Option<&str>) -> Result<Count, QueryError> {
         let sql = self.bind(self.work.job.sql.count, &[("cutoff", cutoff.into())]);
         self.database.transact("", &sql).await
     }
@@ -387,50 +365,5 @@ impl Run<'_> {
             self.strategy.continue_with(next);
         }
         Ok(())
-    }
-
-    /// The end of a run that is out of time: counts what it leaves, within bounds.
-    async fn out_of_time(&self, cutoff: &str, stop: &StopSignal) -> Result<End, Failure> {
-        let cancel = self.database.canceller();
-        tokio::select! {
-            left = self.count(Some(cutoff)) => Ok(End::OutOfTime { left: left.ok().map(|left| left.rows) }),
-            () = sleep(COUNT_TIMEOUT) => {
-                cancel.cancel().await;
-                Ok(End::OutOfTime { left: None })
-            }
-            () = stop.requested() => {
-                cancel.cancel().await;
-                Ok(End::Interrupted)
-            }
-        }
-    }
-
-    /// Closes the record. Its commit flushes all before it.
-    async fn finish(&mut self, cutoff: &str, end: &End) -> Result<(), Failure> {
-        let left = match end {
-            End::OutOfTime { left } | End::Finished { left } => *left,
-            _ => None,
-        };
-        let outcome = match end {
-            End::Finished { .. } if !self.unable.is_empty() => "failed",
-            end => end.outcome(),
-        };
-        let message = self.unable.lines().join("; ");
-        let message = (!message.is_empty()).then_some(message.as_str());
-        let sql = self.record.finish_sql(outcome, left, self.unable.rows, message);
-        if matches!(end, End::Interrupted) || self.in_doubt {
-            // Neither a stop nor the end of the run's time waits for a server that has gone.
-            let _ = timeout(CLOSING_TIMEOUT, self.database.transact::<Stored>("", &sql)).await;
-            return Ok(());
-        }
-        loop {
-            match self.database.transact::<Stored>("", &sql).await {
-                Ok(stored) => {
-                    self.record.take(&stored);
-                    return Ok(());
-                }
-                Err(error) => self.recover(cutoff, error).await?,
-            }
-        }
     }
 }
