@@ -1,24 +1,73 @@
 //! What ends a run before its work is done: a signal, or the end of its time.
 
-use std::time::{Duration, Instant};
+use std::future::pending;
+use std::time::Duration;
 
-use tokio::time::sleep_until;
+use tokio::time::{Instant, sleep, sleep_until};
 
-/// How long a batch that is running may go on after a stop, and after the end of the run's time, before it is cancelled.
-pub(super) const STOP_GRACE: Duration = Duration::from_secs(1);
-pub(super) const TIME_GRACE: Duration = Duration::from_secs(4);
+use crate::signals::StopSignal;
 
-/// What ends a run before its work is done.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// How long a batch that is running may go on after a signal.
+const STOP_GRACE: Duration = Duration::from_secs(1);
+
+/// How long what is running may go on after the end of the run's time.
+pub(crate) const TIME_GRACE: Duration = Duration::from_secs(4);
+
+/// Why a run ends before its work is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Halt {
     Stop,
     OutOfTime,
 }
 
-/// Resolves at a moment, never where there is none.
-pub(super) async fn until(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => sleep_until(moment.into()).await,
-        None => std::future::pending().await,
+/// What may halt a run.
+#[derive(Clone, Copy)]
+pub(super) struct Halts<'a> {
+    pub(super) stop: &'a StopSignal,
+    pub(super) deadline: Option<Instant>,
+}
+
+impl Halts<'_> {
+    /// Whether no further batch is to begin, and why.
+    pub(super) fn reached(self) -> Option<Halt> {
+        if self.stop.is_requested() {
+            Some(Halt::Stop)
+        } else {
+            let is_over = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+            is_over.then_some(Halt::OutOfTime)
+        }
+    }
+
+    /// Resolves when no further batch is to begin.
+    pub(super) async fn before_a_batch(self) -> Halt {
+        self.after(Duration::ZERO, Duration::ZERO).await
+    }
+
+    /// Resolves when a batch that is running is to be cut off.
+    pub(super) async fn within_a_batch(self) -> Halt {
+        self.after(STOP_GRACE, TIME_GRACE).await
+    }
+
+    /// Resolves when anything else that is running is to be cut off.
+    pub(super) async fn elsewhere(self) -> Halt {
+        self.after(Duration::ZERO, TIME_GRACE).await
+    }
+
+    async fn after(self, stop_grace: Duration, time_grace: Duration) -> Halt {
+        let stopped = async {
+            self.stop.requested().await;
+            sleep(stop_grace).await;
+        };
+        let out_of_time = async {
+            match self.deadline {
+                Some(deadline) => sleep_until(deadline + time_grace).await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = stopped => Halt::Stop,
+            () = out_of_time => Halt::OutOfTime,
+        }
     }
 }
