@@ -648,14 +648,27 @@ $$;
 -- The run record. Each of these functions takes the run's own row, its job's advisory lock and its job's row, in this order.
 -- They run beside every batch, and an idle run is little else: each is as few statements as it can be.
 
--- The lock of a job, which keeps every other run of it out until the transaction ends. False: another transaction has it.
-create or replace function sessctl.lock_job(job_name text)
+-- The lock of a job, which keeps every other run of it out until the transaction ends. False: another run has it. A run that
+-- lost its connection has a generation above 0: a transaction of its own may still hold the lock, and is waited for, until the
+-- lock_timeout.
+create or replace function sessctl.lock_job(job_name text, generation integer default 0)
 returns boolean
 language plpgsql
 set search_path = ''
 as $$
+declare
+  job constant integer := case job_name when 'end-inactive' then 2 when 'cleanup' then 3 end;
 begin
-  return pg_try_advisory_xact_lock(1936028531, case job_name when 'end-inactive' then 2 when 'cleanup' then 3 end);
+  if generation = 0 then
+    return pg_try_advisory_xact_lock(1936028531, job);
+  end if;
+  begin
+    perform pg_advisory_xact_lock(1936028531, job);
+    return true;
+  exception
+    when lock_not_available then
+      return false;
+  end;
 end
 $$;
 
@@ -768,7 +781,7 @@ begin
     raise exception 'run % continues over another connection', run_id using errcode = 'SC001';
   end if;
   -- The job's row knows a run from its first batch on, unless the record was made again after a lost connection.
-  if sessctl.lock_job(job_name)
+  if sessctl.lock_job(job_name, generation)
     and (not is_first and generation = 0 or sessctl.run_take_over(run_id, job_name, threshold))
   then
     return true;
@@ -797,7 +810,8 @@ create or replace function sessctl.run_idle(
   job_name text,
   source text,
   cutoff timestamptz,
-  threshold integer
+  threshold integer,
+  generation integer default 0
 )
 returns boolean
 language plpgsql
@@ -805,7 +819,7 @@ set search_path = ''
 as $$
 begin
   -- Nearly always nothing stands in the way, and one statement does it.
-  if sessctl.lock_job(job_name) then
+  if sessctl.lock_job(job_name, generation) then
     with counted as (
       update sessctl.job as j
       set last_run = run_id, last_success = run_id, last_success_at = clock_timestamp(), runs = j.runs + 1,
@@ -820,7 +834,7 @@ begin
       return true;
     end if;
   end if;
-  if sessctl.run_begin_batch(run_id, job_name, source, 0, cutoff, threshold) then
+  if sessctl.run_begin_batch(run_id, job_name, source, generation, cutoff, threshold) then
     perform sessctl.run_finish(run_id, 'done');
     return true;
   end if;

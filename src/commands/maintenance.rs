@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args as ClapArgs;
+use tokio::time::{Instant, timeout_at};
 
 use super::Context;
 use crate::config::duration;
-use crate::maintenance::{self, Event, Outcome, Work};
+use crate::failure::Failure;
+use crate::maintenance::{self, Event, Outcome, TIME_GRACE, Work};
 use crate::output::{Page, Report, Style};
 
 /// The options that every maintenance command has.
@@ -37,11 +39,20 @@ impl Options {
         let options = maintenance::Options {
             dry_run: self.dry_run,
             pause: self.pause,
-            max_runtime: self.max_runtime,
+            deadline: self.max_runtime.map(|limit| Instant::now() + limit),
             max_retries: self.max_retries,
             max_lag: self.max_lag,
         };
-        let database = context.connect_to_change(work.job.name).await?;
+        let connecting = context.connect_to_change(work.job.name);
+        let database = match options.deadline {
+            Some(deadline) => timeout_at(deadline + TIME_GRACE, connecting).await.map_err(|_| {
+                Failure::new(format!(
+                    "{}: no connection before --max-runtime was over",
+                    work.job.name
+                ))
+            })?,
+            None => connecting.await,
+        }?;
         let bar = context.terminal.counter(&format!("sessions {}", work.job.done));
         let observe = |event: Event<'_>| match event {
             Event::Progress(rows) => bar.set_position(rows),

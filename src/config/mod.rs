@@ -51,7 +51,8 @@ pub struct Args {
     /// How long connecting may take, to each address (default 10s)
     #[arg(long, global = true, value_name = "TIME", value_parser = duration)]
     connect_timeout: Option<Duration>,
-    /// How long an answer of the server may take (default 60s); a migration takes the time that it needs
+    /// How long an answer of the server may take (default 60s, 10s for a batch of maintenance); a migration takes the time
+    /// that it needs
     #[arg(long, global = true, value_name = "TIME", value_parser = timeout)]
     timeout: Option<Duration>,
     /// Wait this long for a server that is starting; not for one that refuses the password

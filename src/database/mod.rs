@@ -131,6 +131,11 @@ impl Database {
         &self.target
     }
 
+    /// How long an answer may take.
+    pub(crate) fn answer_timeout(&self) -> Duration {
+        self.limit
+    }
+
     /// Whether the connection has ended.
     pub fn is_closed(&self) -> bool {
         self.is_given_up.load(Ordering::Relaxed) || self.client.is_closed()

@@ -1,58 +1,73 @@
 //! What ends a run before its work is done: a signal, or the end of its time.
 
-use std::time::{Duration, Instant};
+use std::future::pending;
+use std::time::Duration;
 
-use tokio::time::{sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until};
 
-use super::run::{End, Run};
-use crate::database::QueryError;
 use crate::signals::StopSignal;
 
-/// How long a batch that is running may go on after a stop, and after the end of the run's time, before it is cancelled.
+/// How long a batch that is running may go on after a signal.
 const STOP_GRACE: Duration = Duration::from_secs(1);
-const TIME_GRACE: Duration = Duration::from_secs(4);
 
-/// How long a batch that was cancelled may take to say so.
-const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long what is running may go on after the end of the run's time.
+pub(crate) const TIME_GRACE: Duration = Duration::from_secs(4);
 
-/// What ends a run before its work is done.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// Why a run ends before its work is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Halt {
     Stop,
     OutOfTime,
 }
 
-/// Resolves at a moment, never where there is none.
-async fn until(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => sleep_until(moment.into()).await,
-        None => std::future::pending().await,
-    }
+/// What may halt a run.
+#[derive(Clone, Copy)]
+pub(super) struct Halts<'a> {
+    pub(super) stop: &'a StopSignal,
+    pub(super) deadline: Option<Instant>,
 }
 
-impl Run<'_> {
-    /// One batch, and what halts the run meanwhile: it has a second to end by itself after a stop, and four after the run's time.
-    pub(super) async fn batch_or_halt(
-        &mut self,
-        cutoff: &str,
-        begun: Instant,
-        stop: &StopSignal,
-    ) -> (Result<Option<End>, QueryError>, Option<Halt>) {
-        let cancel = self.database.canceller();
-        let time_over = self
-            .options
-            .max_runtime
-            .and_then(|limit| begun.checked_add(limit + TIME_GRACE));
-        let mut batch = Box::pin(self.batch(cutoff));
-        let halt = tokio::select! {
-            result = &mut batch => return (result, stop.is_requested().then_some(Halt::Stop)),
-            () = async { stop.requested().await; sleep(STOP_GRACE).await } => Halt::Stop,
-            () = until(time_over) => Halt::OutOfTime,
+impl Halts<'_> {
+    /// Whether no further batch is to begin, and why.
+    pub(super) fn reached(self) -> Option<Halt> {
+        if self.stop.is_requested() {
+            Some(Halt::Stop)
+        } else {
+            let is_over = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+            is_over.then_some(Halt::OutOfTime)
+        }
+    }
+
+    /// Resolves when no further batch is to begin.
+    pub(super) async fn before_a_batch(self) -> Halt {
+        self.after(Duration::ZERO, Duration::ZERO).await
+    }
+
+    /// Resolves when a batch that is running is to be cut off.
+    pub(super) async fn within_a_batch(self) -> Halt {
+        self.after(STOP_GRACE, TIME_GRACE).await
+    }
+
+    /// Resolves when anything else that is running is to be cut off.
+    pub(super) async fn elsewhere(self) -> Halt {
+        self.after(Duration::ZERO, TIME_GRACE).await
+    }
+
+    async fn after(self, stop_grace: Duration, time_grace: Duration) -> Halt {
+        let stopped = async {
+            self.stop.requested().await;
+            sleep(stop_grace).await;
         };
-        cancel.cancel().await;
-        match timeout(CANCEL_TIMEOUT, &mut batch).await {
-            Ok(result) => (result, Some(halt)),
-            Err(_) => (Err(QueryError::Silence(CANCEL_TIMEOUT)), Some(halt)),
+        let out_of_time = async {
+            match self.deadline {
+                Some(deadline) => sleep_until(deadline + time_grace).await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = stopped => Halt::Stop,
+            () = out_of_time => Halt::OutOfTime,
         }
     }
 }

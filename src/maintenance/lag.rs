@@ -49,10 +49,10 @@ impl Lag {
 }
 
 impl Run<'_> {
-    /// Waits until no replica is further behind than the options let it.
-    pub(super) async fn wait_for_replicas(&mut self) -> Result<(), QueryError> {
+    /// Waits until no replica is further behind than the options let it. False: a signal or the end of the run's time came before.
+    pub(super) async fn wait_for_replicas(&mut self) -> Result<bool, QueryError> {
         let Some(limit) = self.options.max_lag else {
-            return Ok(());
+            return Ok(true);
         };
         let began = Instant::now();
         let mut is_told = false;
@@ -61,7 +61,7 @@ impl Run<'_> {
             let lag = self.lag.of(&replicas, Instant::now());
             if lag <= limit {
                 self.waited = began.elapsed();
-                return Ok(());
+                return Ok(true);
             }
             if !is_told {
                 let lag = format_duration(Duration::from_secs(lag.as_secs()));
@@ -72,7 +72,13 @@ impl Run<'_> {
             }
             let sql = bind(include_str!("record/touch.sql"), &self.record.identity());
             self.database.transact::<bool>("", &sql).await?;
-            sleep(LOOK_AGAIN_AFTER).await;
+            tokio::select! {
+                () = sleep(LOOK_AGAIN_AFTER) => {}
+                _ = self.halts.before_a_batch() => {
+                    self.waited = began.elapsed();
+                    return Ok(false);
+                }
+            }
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod cron;
 mod division;
+mod ending;
 mod failures;
 mod fault;
 mod halt;
@@ -24,8 +25,11 @@ mod strategy;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 pub(crate) use cron::names as cron_jobs;
 pub use failures::Failures;
+pub(crate) use halt::TIME_GRACE;
 pub(crate) use jobs::{JobState, RunState, has_record, jobs};
 pub use other::OtherRun;
 pub use outcome::Outcome;
@@ -177,8 +181,8 @@ pub struct Options {
     pub dry_run: bool,
     /// Pause between two batches.
     pub pause: Duration,
-    /// Stop after this time, between two batches.
-    pub max_runtime: Option<Duration>,
+    /// Begin no batch after it, and cut off one that is running four seconds later.
+    pub deadline: Option<Instant>,
     /// How often in a row a transient error is tried again.
     pub max_retries: u32,
     /// Wait while a replica is further behind.

@@ -51,6 +51,11 @@ impl RunRecord {
         ]
     }
 
+    /// From now on what was sent before counts as lost: see sessctl.lock_job.
+    pub(super) fn raise_generation(&mut self) {
+        self.generation += 1;
+    }
+
     /// Takes the run's totals from a batch.
     pub(super) fn add(&mut self, step: &Step) {
         self.rows = step.rows_done.unwrap_or(self.rows);

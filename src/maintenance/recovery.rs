@@ -1,12 +1,14 @@
 //! What a run does after a failed statement: it goes on, on another connection if need be, or says how far it got.
 
+use tokio::time::{sleep, timeout};
 use tokio_postgres::Error;
 
 use super::Event;
+use super::ending::CLOSING_TIMEOUT;
 use super::fault::Fault;
 use super::record::Stored;
-use super::run::{CLOSING_TIMEOUT, Run};
-use crate::database::{Database, QueryError, function_in};
+use super::run::Run;
+use crate::database::{QueryError, function_in};
 use crate::failure::Failure;
 use crate::output::count;
 
@@ -17,52 +19,65 @@ impl Run<'_> {
         if fault == Fault::Rows || fault == Fault::TooSlow && self.division.is_some() {
             return self.divide(cutoff, &error).await;
         }
-        self.failures += 1;
-        let is_hopeless = match fault {
-            Fault::Fatal | Fault::Rows => true,
-            Fault::TooSlow => !self.size.halve(),
-            Fault::Lost | Fault::Contended => self.failures > self.options.max_retries,
-        };
-        if is_hopeless {
-            self.read_record(cutoff).await;
-            let message = error.summary();
-            let failure = self.database.explain(error, &self.failed()).await;
-            return Err(self.give_up(failure, &message).await);
+        let mut trouble = Trouble::Statement(error);
+        let mut is_told = false;
+        loop {
+            let fault = trouble.fault();
+            let is_hopeless = match fault {
+                Fault::Fatal | Fault::Rows => true,
+                Fault::TooSlow => !self.size.halve() && !self.give_more_time(),
+                Fault::Lost | Fault::Contended => {
+                    self.failures += 1;
+                    self.failures > self.options.max_retries
+                }
+            };
+            if is_hopeless {
+                return Err(self.fail(cutoff, trouble).await);
+            }
+            if fault != Fault::TooSlow {
+                sleep(self.backoff.next().unwrap_or_default()).await;
+            }
+            if fault == Fault::Lost && !is_told {
+                (self.observe)(Event::Note("lost the connection, trying again"));
+                is_told = true;
+            }
+            let fenced = match fault {
+                Fault::Lost => self.reconnect(cutoff).await,
+                _ => self.fence(cutoff).await.map_err(Trouble::Fence),
+            };
+            match fenced {
+                Ok(()) => return Ok(()),
+                Err(next) => trouble = next,
+            }
         }
-        if fault != Fault::TooSlow {
-            tokio::time::sleep(self.backoff.next().unwrap_or_default()).await;
-        }
-        if fault != Fault::Lost && self.fence(cutoff).await.is_ok() {
-            return Ok(());
-        }
-        self.reconnect(cutoff, error).await
+    }
+
+    /// Gives a batch of one row the time that other answers have. False: it has.
+    fn give_more_time(&mut self) -> bool {
+        let limit = self.database.answer_timeout();
+        let is_less = self.batch_timeout < limit;
+        self.batch_timeout = limit;
+        is_less
     }
 
     /// A new connection; the scan begins again there.
-    async fn reconnect(&mut self, cutoff: &str, lost: QueryError) -> Result<(), Failure> {
-        (self.observe)(Event::Note("lost the connection, trying again"));
-        let target = self.database.target().clone();
-        let mut last = lost.explain(&self.failed());
-        while self.failures <= self.options.max_retries {
-            match Database::connect(&target, self.work.job.name).await {
-                Ok(database) => {
-                    self.database = database;
-                    match self.fence(cutoff).await {
-                        Ok(()) => {
-                            self.restart();
-                            return Ok(());
-                        }
-                        Err(error) => last = error.explain(&self.failed()),
-                    }
-                }
-                // Wrong credentials stay wrong, and poolers ban clients that insist.
-                Err(failure) if !failure.is_transient() => return Err(self.give_up(failure, "login refused").await),
-                Err(failure) => last = failure,
+    async fn reconnect(&mut self, cutoff: &str) -> Result<(), Trouble> {
+        self.database = self.database.connect_again().await.map_err(Trouble::Connection)?;
+        self.restart();
+        self.fence(cutoff).await.map_err(Trouble::Fence)
+    }
+
+    /// The failure of a run that can't be recovered.
+    async fn fail(&mut self, cutoff: &str, trouble: Trouble) -> Failure {
+        match trouble {
+            Trouble::Statement(error) | Trouble::Fence(error) => {
+                self.read_record(cutoff).await;
+                let message = error.summary();
+                let failure = self.database.explain(error, &self.failed()).await;
+                self.give_up(failure, &message).await
             }
-            self.failures += 1;
-            tokio::time::sleep(self.backoff.next().unwrap_or_default()).await;
+            Trouble::Connection(failure) => self.give_up(failure, "no connection").await,
         }
-        Err(self.give_up(last, "lost the connection").await)
     }
 
     /// Waits for a batch that is still running on a lost connection, keeps out later ones, and reads what the run has done.
@@ -78,19 +93,19 @@ impl Run<'_> {
     pub(super) async fn read_record(&mut self, cutoff: &str) {
         let read = async {
             if self.fence(cutoff).await.is_err()
-                && let Ok(database) = Database::connect(&self.database.target().clone(), self.work.job.name).await
+                && let Ok(database) = self.database.connect_again().await
             {
                 self.database = database;
                 let _ = self.fence(cutoff).await;
             }
         };
-        let _ = tokio::time::timeout(CLOSING_TIMEOUT, read).await;
+        let _ = timeout(CLOSING_TIMEOUT, read).await;
     }
 
     /// Closes the record as failed, where the server can be reached, and says what had been done before.
-    async fn give_up(&mut self, failure: Failure, message: &str) -> Failure {
+    pub(super) async fn give_up(&mut self, failure: Failure, message: &str) -> Failure {
         let sql = self.record.finish_sql("failed", None, self.unable.rows, Some(message));
-        let _ = tokio::time::timeout(CLOSING_TIMEOUT, self.database.transact::<Stored>("", &sql)).await;
+        let _ = timeout(CLOSING_TIMEOUT, self.database.transact::<Stored>("", &sql)).await;
         let (rows, done) = (count(self.record.rows), self.work.job.done);
         match (self.record.rows, self.in_doubt) {
             (0, false) => failure,
@@ -98,6 +113,28 @@ impl Run<'_> {
             (_, true) => failure.after(&format!(
                 "{rows} sessions had been {done} before; whether the last batch was committed is not known"
             )),
+        }
+    }
+}
+
+/// What keeps a run from going on.
+enum Trouble {
+    Statement(QueryError),
+    /// The fence did not work: a batch of this run is in its way, or the new connection is lost too.
+    Fence(QueryError),
+    Connection(Failure),
+}
+
+impl Trouble {
+    fn fault(&self) -> Fault {
+        match self {
+            Self::Statement(error) => error.fault(),
+            // A fence has no rows to be halved.
+            Self::Fence(error) if error.fault() == Fault::TooSlow => Fault::Contended,
+            Self::Fence(error) => error.fault(),
+            Self::Connection(failure) if failure.is_transient() => Fault::Lost,
+            // Wrong credentials stay wrong, and poolers ban clients that insist.
+            Self::Connection(_) => Fault::Fatal,
         }
     }
 }

@@ -1,20 +1,20 @@
 //! The loop of a run: one batch after the other until nothing is left, and on again after a fault.
 
 use std::collections::HashSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::Deserialize;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use super::failures::Failures;
 use super::fault::Fault;
-use super::halt::Halt;
+use super::halt::Halts;
 use super::lag::Lag;
-use super::record::{RunRecord, Stored};
+use super::record::RunRecord;
 use super::scan::Divided;
 use super::size::BatchSize;
 use super::strategy::{Candidates, Step, Strategy};
-use super::{Event, Options, Outcome, Work};
+use super::{Event, Options, OtherRun, Outcome, Work};
 use crate::database::{Database, QueryError, Value, bind};
 use crate::failure::Failure;
 use crate::retry::{Backoff, retry};
@@ -23,14 +23,12 @@ use crate::signals::StopSignal;
 /// A commit that does not wait for the disk. The last one of a run does, and flushes all before it.
 const UNFLUSHED: &str = "set local synchronous_commit = off";
 
-/// How long a run that stops or failed may take to read its record and to close it.
-pub(super) const CLOSING_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// How long a run that is out of time may count what it leaves.
-const COUNT_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// Dead index entries that are worth a walk.
 const MANY_ROWS: u64 = 100_000;
+
+/// How long a batch may take, unless --timeout says otherwise: it may keep a heartbeat waiting as long, where nobody notices
+/// that the network is gone.
+const BATCH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The pauses between two attempts.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
@@ -45,9 +43,9 @@ struct Start {
 }
 
 #[derive(Deserialize)]
-struct Count {
+pub(super) struct Count {
     cutoff: String,
-    rows: u64,
+    pub(super) rows: u64,
 }
 
 /// Runs a job until nothing is left, or as far as the options let it.
@@ -67,6 +65,11 @@ pub async fn run(
         work,
         options,
         observe,
+        halts: Halts {
+            stop,
+            deadline: options.deadline,
+        },
+        batch_timeout: database.target().timeout.unwrap_or(BATCH_TIMEOUT),
         database,
         record: RunRecord::new(work.job),
         in_doubt: false,
@@ -98,40 +101,40 @@ pub async fn run(
         failures: Failures::default(),
     };
     if options.dry_run {
-        let counted = stoppable(
-            &mut run,
-            stop,
-            "stopped while counting; nothing was changed",
-            async |run| {
-                let what = format!("{}: can't count", run.work.job.name);
-                match run.count(None).await {
-                    Ok(count) => Ok(count),
-                    Err(error) => Err(run.database.explain(error, &what).await),
-                }
-            },
-        );
+        let counted = run.unless_halted("stopped while counting; nothing was changed", async |run| {
+            let what = format!("{}: can't count", run.work.job.name);
+            match run.count(None).await {
+                Ok(count) => Ok(count),
+                Err(error) => Err(run.database.explain(error, &what).await),
+            }
+        });
         let counted = counted.await?;
         (outcome.rows.1, outcome.cutoff) = (counted.rows, counted.cutoff);
     } else {
-        let start = stoppable(&mut run, stop, "stopped before anything was done", Run::start).await?;
+        let start = run
+            .unless_halted("stopped before anything was done", Run::start)
+            .await?;
         outcome.cutoff = start.cutoff;
         outcome.skipped = start.skipped;
         if start.due {
-            let question = stoppable(&mut run, stop, "stopped before anything was done", async |run| {
-                run.question(&outcome.cutoff).await
+            run.unless_halted("stopped before anything was done", async |run| {
+                match run.question(&outcome.cutoff).await? {
+                    Some(question) => confirm(&question).await,
+                    None => Ok(()),
+                }
             })
             .await?;
-            if let Some(question) = question {
-                confirm(&question).await?;
-            }
             run.strategy = start
                 .candidates
                 .map_or(Strategy::TimeSlices(None), Strategy::Candidates);
-            match run.work_through(&outcome.cutoff, begun, stop).await? {
+            match run.work_through(&outcome.cutoff).await? {
                 End::Finished { left } => outcome.left = left,
                 End::Skipped => {
                     outcome.skipped = true;
-                    outcome.other = Some(run.other_run().await);
+                    outcome.other = Some(tokio::select! {
+                        other = run.other_run() => other,
+                        _ = run.halts.elsewhere() => OtherRun::default(),
+                    });
                 }
                 End::Interrupted => outcome.interrupted = true,
                 End::OutOfTime { left } => {
@@ -149,27 +152,13 @@ pub async fn run(
     Ok(outcome)
 }
 
-/// Does what a stop may cut off at any moment, and cancels it on the server then.
-async fn stoppable<'a, T>(
-    run: &mut Run<'a>,
-    stop: &StopSignal,
-    stopped: &str,
-    work: impl AsyncFnOnce(&mut Run<'a>) -> Result<T, Failure>,
-) -> Result<T, Failure> {
-    let cancel = run.database.canceller();
-    tokio::select! {
-        result = work(run) => result,
-        () = stop.requested() => {
-            cancel.cancel().await;
-            Err(Failure::interrupted(stopped))
-        }
-    }
-}
-
 pub(super) struct Run<'a> {
     pub(super) work: &'a Work,
     pub(super) options: &'a Options,
     pub(super) observe: &'a dyn Fn(Event<'_>),
+    pub(super) halts: Halts<'a>,
+    /// How long a batch may take.
+    pub(super) batch_timeout: Duration,
     pub(super) database: Database,
     pub(super) record: RunRecord,
     /// A batch was sent, and its answer has not come.
@@ -210,7 +199,7 @@ pub(super) enum End {
 
 impl End {
     /// The outcome in the run's record.
-    fn outcome(&self) -> &'static str {
+    pub(super) fn outcome(&self) -> &'static str {
         match self {
             Self::Finished { .. } => "done",
             Self::Skipped => "skipped",
@@ -235,23 +224,25 @@ impl Run<'_> {
 
     /// The cutoff, and whether anything is due. A lost connection is replaced.
     async fn start(&mut self) -> Result<Start, Failure> {
-        let sql = self.bind(self.work.job.sql.start, &[]);
         let what = format!("{} failed", self.work.job.name);
-        let name = self.work.job.name;
-        let database = &mut self.database;
-        let mut is_lost = false;
         let pauses = BACKOFF.take(self.options.max_retries as usize);
+        let mut is_lost = false;
         retry(pauses, Failure::is_transient, async |_| {
             if is_lost {
-                *database = Database::connect(&database.target().clone(), name).await?;
+                self.database = self.database.connect_again().await?;
                 is_lost = false;
             }
-            match database.transact(UNFLUSHED, &sql).await {
+            let sql = self.bind(self.work.job.sql.start, &[]);
+            match self.database.transact(UNFLUSHED, &sql).await {
                 Ok(start) => Ok(start),
                 Err(error) => {
                     let fault = error.fault();
                     is_lost = fault == Fault::Lost;
-                    let failure = database.explain(error, &what).await;
+                    if is_lost {
+                        // What was sent may still run, and hold what the next attempt needs.
+                        self.record.raise_generation();
+                    }
+                    let failure = self.database.explain(error, &what).await;
                     Err(if fault.is_transient() {
                         failure.transient()
                     } else {
@@ -263,15 +254,16 @@ impl Run<'_> {
         .await
     }
 
-    async fn count(&self, cutoff: Option<&str>) -> Result<Count, QueryError> {
+    pub(super) async fn count(&self, cutoff: Option<&str>) -> Result<Count, QueryError> {
         let sql = self.bind(self.work.job.sql.count, &[("cutoff", cutoff.into())]);
         self.database.transact("", &sql).await
     }
 
-    async fn work_through(&mut self, cutoff: &str, begun: Instant, stop: &StopSignal) -> Result<End, Failure> {
+    async fn work_through(&mut self, cutoff: &str) -> Result<End, Failure> {
+        let halts = self.halts;
         let end = loop {
             let batch_begun = Instant::now();
-            let (result, halt) = self.batch_or_halt(cutoff, begun, stop).await;
+            let (result, mut halt) = self.batch_or_halt(cutoff).await;
             (self.observe)(Event::Progress(self.record.rows));
             match result {
                 Ok(Some(end)) => break end,
@@ -282,59 +274,51 @@ impl Run<'_> {
                         .adapt(batch_begun.elapsed().saturating_sub(std::mem::take(&mut self.waited)));
                 }
                 // Cancelled, or failed while it was about to be: nothing is tried again.
-                Err(_) if halt.is_some() => self.read_record(cutoff).await,
-                Err(error) => {
-                    let recovered = tokio::select! {
-                        recovered = self.recover(cutoff, error) => Some(recovered),
-                        () = stop.requested() => None
-                    };
-                    match recovered {
-                        Some(recovered) => recovered?,
-                        None => break End::Interrupted,
+                Err(_) if halt.is_some() || halts.stop.is_requested() => self.read_record(cutoff).await,
+                Err(error) => tokio::select! {
+                    recovered = self.recover(cutoff, error) => recovered?,
+                    reached = halts.elsewhere() => {
+                        self.clear().await;
+                        halt = Some(reached);
                     }
-                }
+                },
             }
-            if halt == Some(Halt::Stop) {
-                break End::Interrupted;
-            }
-            if halt == Some(Halt::OutOfTime) && self.in_doubt {
-                (self.observe)(Event::Note("whether the last batch was committed is not known"));
-                break End::OutOfTime { left: None };
-            }
-            if self.options.max_runtime.is_some_and(|limit| begun.elapsed() >= limit) {
-                break self.out_of_time(cutoff, stop).await?;
+            if let Some(halt) = halt.or_else(|| halts.reached()) {
+                break self.end_early(cutoff, halt).await?;
             }
             if !self.options.pause.is_zero() {
                 tokio::select! {
                     () = sleep(self.options.pause) => {}
-                    () = stop.requested() => break End::Interrupted
+                    halt = halts.before_a_batch() => break self.end_early(cutoff, halt).await?,
                 }
             }
         };
-        self.finish(cutoff, &end).await?;
+        let end = self.finish(cutoff, end).await?;
         if matches!(end, End::Finished { .. }) {
-            self.walk_dead_entries(cutoff, stop).await;
+            self.walk_dead_entries(cutoff).await;
         }
         Ok(end)
     }
 
     /// After many rows, looks once more: the server marks the index entries of rows that are gone when it meets them, and the next
     /// run would wait for that. Its failure is none of the run's.
-    async fn walk_dead_entries(&self, cutoff: &str, stop: &StopSignal) {
+    async fn walk_dead_entries(&self, cutoff: &str) {
         if let Some(sql) = self.work.job.sql.walk
             && self.record.rows >= MANY_ROWS
         {
             let sql = self.bind(sql, &[("cutoff", Value::Text(cutoff))]);
             tokio::select! {
                 _ = self.database.transact::<bool>("", &sql) => {}
-                () = stop.requested() => {}
+                _ = self.halts.elsewhere() => self.clear().await,
             }
         }
     }
 
     /// One batch, committed; the end where nothing is left or another run is running.
     pub(super) async fn batch(&mut self, cutoff: &str) -> Result<Option<End>, QueryError> {
-        self.wait_for_replicas().await?;
+        if !self.wait_for_replicas().await? {
+            return Ok(None);
+        }
         if let Some(divided) = self.division.take_if(|divided| divided.parts.part().is_none()) {
             self.strategy.advance(&divided.step, divided.max_rows);
         }
@@ -358,7 +342,7 @@ impl Run<'_> {
         ];
         let sql = self.bind(self.work.job.sql.step, &values);
         self.in_doubt = true;
-        let result: Result<Step, _> = self.database.transact("", &sql).await;
+        let result: Result<Step, _> = self.database.transact_within(self.batch_timeout, "", &sql).await;
         // An error of the server says that nothing was committed, a lost connection nothing.
         self.in_doubt = result.as_ref().is_err_and(|error| error.fault() == Fault::Lost);
         let step = result?;
@@ -387,50 +371,5 @@ impl Run<'_> {
             self.strategy.continue_with(next);
         }
         Ok(())
-    }
-
-    /// The end of a run that is out of time: counts what it leaves, within bounds.
-    async fn out_of_time(&self, cutoff: &str, stop: &StopSignal) -> Result<End, Failure> {
-        let cancel = self.database.canceller();
-        tokio::select! {
-            left = self.count(Some(cutoff)) => Ok(End::OutOfTime { left: left.ok().map(|left| left.rows) }),
-            () = sleep(COUNT_TIMEOUT) => {
-                cancel.cancel().await;
-                Ok(End::OutOfTime { left: None })
-            }
-            () = stop.requested() => {
-                cancel.cancel().await;
-                Ok(End::Interrupted)
-            }
-        }
-    }
-
-    /// Closes the record. Its commit flushes all before it.
-    async fn finish(&mut self, cutoff: &str, end: &End) -> Result<(), Failure> {
-        let left = match end {
-            End::OutOfTime { left } | End::Finished { left } => *left,
-            _ => None,
-        };
-        let outcome = match end {
-            End::Finished { .. } if !self.unable.is_empty() => "failed",
-            end => end.outcome(),
-        };
-        let message = self.unable.lines().join("; ");
-        let message = (!message.is_empty()).then_some(message.as_str());
-        let sql = self.record.finish_sql(outcome, left, self.unable.rows, message);
-        if matches!(end, End::Interrupted) || self.in_doubt {
-            // Neither a stop nor the end of the run's time waits for a server that has gone.
-            let _ = timeout(CLOSING_TIMEOUT, self.database.transact::<Stored>("", &sql)).await;
-            return Ok(());
-        }
-        loop {
-            match self.database.transact::<Stored>("", &sql).await {
-                Ok(stored) => {
-                    self.record.take(&stored);
-                    return Ok(());
-                }
-                Err(error) => self.recover(cutoff, error).await?,
-            }
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! A proxy that reads the PostgreSQL protocol: it counts round trips, keeps what clients send, and cuts connections.
+//! A proxy that reads the PostgreSQL protocol: it counts round trips, keeps what clients send, and cuts connections or lets them fall silent.
 
 use std::collections::HashMap;
 use std::io::{self, BufReader, Read, Write};
@@ -57,15 +57,25 @@ pub struct Record {
     answered: bool,
 }
 
-/// On which side of the server's work a connection is cut.
+/// On which side of the server's work a connection is lost.
 #[derive(Clone, Copy, PartialEq)]
 enum Side {
     Before,
     After,
 }
 
+/// How a connection is lost.
+#[derive(Clone, Copy, PartialEq)]
+enum Loss {
+    /// Both ends are closed.
+    Cut,
+    /// Both ends stay open, and nothing passes any more in either direction, not even their end.
+    Silence,
+}
+
 struct Cut {
     side: Side,
+    loss: Loss,
     text: String,
     /// Matching messages to let through first, over all connections.
     skip: usize,
@@ -82,6 +92,11 @@ struct State {
     /// New connections are closed at once.
     refuses: AtomicBool,
     refusals: AtomicUsize,
+    /// New connections are taken, and never answered.
+    silences: AtomicBool,
+    silenced: AtomicUsize,
+    /// The clients' sockets, each with whether its connection has fallen silent.
+    clients: Mutex<Vec<(TcpStream, Arc<AtomicBool>)>>,
     stopped: AtomicBool,
 }
 
@@ -130,22 +145,34 @@ impl Proxy {
 
     /// Cuts the connection in place of handing on the `nth` message (from 1) with `text` in its SQL.
     pub fn cut_before(&self, text: &str, nth: usize) {
-        self.cut(Side::Before, text, nth, 1);
+        self.lose(Loss::Cut, Side::Before, text, nth, 1);
     }
 
     /// Hands on the `nth` message (from 1) with `text` in its SQL, lets the server do it, and cuts in place of the answer.
     pub fn cut_after(&self, text: &str, nth: usize) {
-        self.cut(Side::After, text, nth, 1);
+        self.lose(Loss::Cut, Side::After, text, nth, 1);
     }
 
     /// [`Self::cut_before`] from the first such message on, `times` times.
     pub fn cut_before_each(&self, text: &str, times: usize) {
-        self.cut(Side::Before, text, 1, times);
+        self.lose(Loss::Cut, Side::Before, text, 1, times);
     }
 
-    fn cut(&self, side: Side, text: &str, nth: usize, times: usize) {
+    /// From the `nth` message (from 1) with `text` in its SQL on, its connection is silent in both directions. Its ends stay
+    /// open, and neither hears of the other's end.
+    pub fn swallow_from(&self, text: &str, nth: usize) {
+        self.lose(Loss::Silence, Side::Before, text, nth, 1);
+    }
+
+    /// [`Self::swallow_from`], but that message still reaches the server.
+    pub fn swallow_after(&self, text: &str, nth: usize) {
+        self.lose(Loss::Silence, Side::After, text, nth, 1);
+    }
+
+    fn lose(&self, loss: Loss, side: Side, text: &str, nth: usize, times: usize) {
         let cut = Cut {
             side,
+            loss,
             text: text.into(),
             skip: nth - 1,
             times,
@@ -158,7 +185,28 @@ impl Proxy {
         self.state.refuses.store(refuses, Ordering::Relaxed);
     }
 
-    /// How many connections were cut.
+    /// From now on new connections, cancel requests too, are taken and never answered; the old ones go on.
+    pub fn silence_new(&self, silences: bool) {
+        self.state.silences.store(silences, Ordering::Relaxed);
+    }
+
+    /// Waits until so many connections have been taken and not answered.
+    #[track_caller]
+    pub fn wait_for_silenced(&self, count: usize) {
+        wait_until(&format!("{count} silenced connections"), || {
+            self.state.silenced.load(Ordering::Relaxed) >= count
+        });
+    }
+
+    /// Closes the client's end of every connection. The server's end stays open, and does not hear of it.
+    pub fn hang_up_on_clients(&self) {
+        for (client, silent) in self.state.clients.lock().unwrap().drain(..) {
+            silent.store(true, Ordering::SeqCst);
+            client.shutdown(Shutdown::Both).unwrap();
+        }
+    }
+
+    /// How many connections were cut or fell silent.
     pub fn cuts_made(&self) -> usize {
         *self.state.cuts_made.lock().unwrap()
     }
@@ -255,6 +303,11 @@ impl State {
             self.refusals.fetch_add(1, Ordering::Relaxed);
             return Ok(());
         }
+        if self.silences.load(Ordering::Relaxed) {
+            self.silenced.fetch_add(1, Ordering::Relaxed);
+            client.read_to_end(&mut Vec::new())?;
+            return Ok(());
+        }
         client.set_nodelay(true)?;
         let mut server = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
         server.set_nodelay(true)?;
@@ -279,24 +332,39 @@ impl State {
             connections.push(Record::default());
             connections.len() - 1
         };
-        let muted = Arc::new(AtomicBool::new(false));
+        let (muted, silent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        self.clients
+            .lock()
+            .unwrap()
+            .push((client.try_clone()?, Arc::clone(&silent)));
         let back = {
-            let (state, muted) = (Arc::clone(&self), Arc::clone(&muted));
+            let (state, muted, silent) = (Arc::clone(&self), Arc::clone(&muted), Arc::clone(&silent));
             let (server, client) = (server.try_clone()?, client.try_clone()?);
             thread::spawn(move || {
-                let _ = state.answers(id, server, &client, &muted);
+                let _ = state.answers(id, server, &client, &muted, &silent);
                 // The client's end hears of the server's, and the other way round.
-                let _ = client.shutdown(Shutdown::Both);
+                if !silent.load(Ordering::SeqCst) {
+                    let _ = client.shutdown(Shutdown::Both);
+                }
             })
         };
-        let _ = self.questions(id, client, &mut server, &muted);
-        let _ = server.shutdown(Shutdown::Write);
+        let _ = self.questions(id, client, &mut server, &muted, &silent);
+        if !silent.load(Ordering::SeqCst) {
+            let _ = server.shutdown(Shutdown::Write);
+        }
         let _ = back.join();
         Ok(())
     }
 
     /// Client to server, one message after the other.
-    fn questions(&self, id: usize, client: TcpStream, server: &mut TcpStream, muted: &AtomicBool) -> io::Result<()> {
+    fn questions(
+        &self,
+        id: usize,
+        client: TcpStream,
+        server: &mut TcpStream,
+        muted: &AtomicBool,
+        silent: &AtomicBool,
+    ) -> io::Result<()> {
         let mut client = BufReader::new(client);
         loop {
             // What was sent in one go is one question, however fast the server answers its first part.
@@ -320,15 +388,24 @@ impl State {
                 }
                 (sql, record.ready)
             };
-            let side = if asked { self.cut_due(&sql) } else { None };
-            match side {
+            if silent.load(Ordering::SeqCst) {
+                continue;
+            }
+            let loss = if asked { self.loss_due(&sql) } else { None };
+            match loss {
                 None => server.write_all(&raw)?,
-                Some(Side::Before) => {
+                Some((Loss::Silence, side)) => {
+                    silent.store(true, Ordering::SeqCst);
+                    if side == Side::After {
+                        server.write_all(&raw)?;
+                    }
+                }
+                Some((Loss::Cut, Side::Before)) => {
                     // Both ends are closed: the server rolls back, the client hears nothing.
                     let _ = client.get_ref().shutdown(Shutdown::Both);
                     return server.shutdown(Shutdown::Both);
                 }
-                Some(Side::After) => {
+                Some((Loss::Cut, Side::After)) => {
                     muted.store(true, Ordering::SeqCst);
                     server.write_all(&raw)?;
                 }
@@ -337,7 +414,14 @@ impl State {
     }
 
     /// Server to client. A muted answer closes the connection once it is complete, so the server has done its work.
-    fn answers(&self, id: usize, mut server: TcpStream, mut client: &TcpStream, muted: &AtomicBool) -> io::Result<()> {
+    fn answers(
+        &self,
+        id: usize,
+        mut server: TcpStream,
+        mut client: &TcpStream,
+        muted: &AtomicBool,
+        silent: &AtomicBool,
+    ) -> io::Result<()> {
         loop {
             let raw = read_message(&mut server)?;
             {
@@ -352,6 +436,9 @@ impl State {
                     _ => {}
                 }
             }
+            if silent.load(Ordering::SeqCst) {
+                continue;
+            }
             if muted.load(Ordering::SeqCst) {
                 if raw[0] == b'Z' {
                     let _ = client.shutdown(Shutdown::Both);
@@ -363,7 +450,7 @@ impl State {
         }
     }
 
-    fn cut_due(&self, sql: &str) -> Option<Side> {
+    fn loss_due(&self, sql: &str) -> Option<(Loss, Side)> {
         for cut in self.cuts.lock().unwrap().iter_mut() {
             if cut.times == 0 || !sql.contains(&cut.text) {
                 continue;
@@ -374,7 +461,7 @@ impl State {
             }
             cut.times -= 1;
             *self.cuts_made.lock().unwrap() += 1;
-            return Some(cut.side);
+            return Some((cut.loss, cut.side));
         }
         None
     }

@@ -2,7 +2,7 @@
 -- over.
 select json_build_object(
   'cutoff', s.cutoff, 'due', s.due,
-  'skipped', not s.due and not sessctl.run_idle(:run, :job, :source, s.cutoff, :threshold)
+  'skipped', not s.due and not sessctl.run_idle(:run, :job, :source, s.cutoff, :threshold, :generation)
 )::text
 from (
   select c.cutoff, sessctl.cleanup_is_due(c.cutoff)

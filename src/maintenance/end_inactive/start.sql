@@ -1,7 +1,7 @@
 -- The cutoff of a sweep by the server's clock, and its first candidates. With none the run is recorded, and over.
 select json_build_object(
   'cutoff', s.cutoff, 'due', cardinality(s.due) > 0,
-  'skipped', cardinality(s.due) = 0 and not sessctl.run_idle(:run, :job, :source, s.cutoff, :threshold),
+  'skipped', cardinality(s.due) = 0 and not sessctl.run_idle(:run, :job, :source, s.cutoff, :threshold, :generation),
   'candidates', json_build_object('rows', array_to_string(s.due, ' '), 'complete', cardinality(s.due) < :list_size)
 )::text
 from (

@@ -4,7 +4,8 @@ create or replace function sessctl.run_idle(
   job_name text,
   source text,
   cutoff timestamptz,
-  threshold integer
+  threshold integer,
+  generation integer default 0
 )
 returns boolean
 language plpgsql
@@ -12,7 +13,7 @@ set search_path = ''
 as $$
 begin
   -- Nearly always nothing stands in the way, and one statement does it.
-  if sessctl.lock_job(job_name) then
+  if sessctl.lock_job(job_name, generation) then
     with counted as (
       update sessctl.job as j
       set last_run = run_id, last_success = run_id, last_success_at = clock_timestamp(), runs = j.runs + 1,
@@ -27,7 +28,7 @@ begin
       return true;
     end if;
   end if;
-  if sessctl.run_begin_batch(run_id, job_name, source, 0, cutoff, threshold) then
+  if sessctl.run_begin_batch(run_id, job_name, source, generation, cutoff, threshold) then
     perform sessctl.run_finish(run_id, 'done');
     return true;
   end if;
