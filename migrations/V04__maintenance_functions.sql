@@ -43,6 +43,8 @@ create table if not exists sessctl.job (
   rows_done bigint not null default 0,
   rows_failed bigint not null default 0,
   archive_required boolean not null default false,
+  -- The table that the views were last found to read: see sessctl.require_table.
+  table_id oid,
   pruned_at timestamptz not null default now()
 ) with (fillfactor = 50);
 
@@ -102,6 +104,38 @@ begin
           using errcode = 'object_not_in_prerequisite_state',
             hint = format('Have a superuser run: alter role %I reset session_replication_role.', session_user);
     end;
+  end if;
+end
+$$;
+
+-- Views follow a table that is renamed. Where another one has its name now, maintenance would work on the old one: it is refused, as
+-- is a table of another kind.
+create or replace function sessctl.require_table()
+returns void
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  kind constant "char" := (select c.relkind from pg_catalog.pg_class as c where c.oid = 'public.user_sessions'::regclass);
+  read_instead constant regclass := (
+    select d.refobjid::regclass
+    from pg_catalog.pg_rewrite as w
+    join pg_catalog.pg_depend as d on d.classid = 'pg_catalog.pg_rewrite'::regclass and d.objid = w.oid
+    where w.ev_class = 'sessctl.session_last_seen'::regclass
+      and d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjid not in (w.ev_class, 'public.user_sessions'::regclass)
+    limit 1
+  );
+begin
+  if kind <> 'r' then
+    raise exception 'public.user_sessions is not an ordinary table'
+      using errcode = 'wrong_object_type',
+        hint = 'sessctl maintains an ordinary table. How a partitioned one is kept small stands in the README under "Large tables".';
+  end if;
+  if read_instead is not null then
+    raise exception 'the views of sessctl read % instead of public.user_sessions', read_instead
+      using errcode = 'object_not_in_prerequisite_state',
+        hint = 'The table was renamed, and another one has its name. Run: drop table sessctl.schema_history; then sessctl migrate.';
   end if;
 end
 $$;
@@ -732,16 +766,20 @@ as $$
 declare
   stale uuid;
   pruned_at timestamptz;
+  table_id oid;
 begin
   update sessctl.job as j
-  set running = run_id, last_run = run_id, threshold = run_take_over.threshold
+  set running = run_id, last_run = run_id, threshold = run_take_over.threshold, table_id = 'public.user_sessions'::regclass
   from sessctl.job as old
   where j.name = job_name and old.name = job_name and (old.running = run_id or not sessctl.is_running(old.running))
-  returning old.running, old.pruned_at into stale, pruned_at;
+  returning old.running, old.pruned_at, old.table_id into stale, pruned_at, table_id;
   if not found then
     -- A copy of the schema without rows has no row of the job.
     insert into sessctl.job (name) values (job_name) on conflict (name) do nothing;
     return found and sessctl.run_take_over(run_id, job_name, threshold);
+  end if;
+  if table_id is distinct from 'public.user_sessions'::regclass then
+    perform sessctl.require_table();
   end if;
   if stale <> run_id or pruned_at < now() - interval '1 day' then
     perform sessctl.run_tidy(run_id, job_name, stale, pruned_at);
@@ -825,7 +863,7 @@ begin
       set last_run = run_id, last_success = run_id, last_success_at = clock_timestamp(), runs = j.runs + 1,
         threshold = run_idle.threshold
       where j.name = job_name and j.running is null and j.pruned_at > now() - interval '1 day'
-        and j.last_run is distinct from run_id
+        and j.table_id = 'public.user_sessions'::regclass and j.last_run is distinct from run_id
       returning true
     )
     insert into sessctl.run (id, job, source, cutoff, finished_at, outcome)

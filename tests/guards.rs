@@ -222,3 +222,50 @@ fn after_a_large_cleanup_the_next_look_walks_no_dead_index_entries() {
     // Each dead entry would be a look at its row's page.
     assert!(blocks < 10_000, "{plan}");
 }
+
+/// What became of the table, and what a run says.
+const REPLACED: [(&str, &str); 3] = [
+    (
+        "alter table public.user_sessions rename to sessions_before;
+         create table public.user_sessions (like public.sessions_before including all)",
+        "the views of sessctl read public.sessions_before instead of public.user_sessions",
+    ),
+    (
+        "alter table public.user_sessions rename to sessions_before;
+         create table public.user_sessions (like public.sessions_before including defaults) partition by range (created_at);
+         create table public.sessions_rest partition of public.user_sessions default",
+        "public.user_sessions is not an ordinary table",
+    ),
+    (
+        "alter table public.user_sessions rename to sessions_before;
+         create view public.user_sessions as select * from public.sessions_before",
+        "public.user_sessions is not an ordinary table",
+    ),
+];
+
+#[test]
+fn a_table_that_took_the_name_of_ours_is_refused_and_the_other_one_left_alone() {
+    for (change, says) in REPLACED {
+        let db = seeded();
+        // Both jobs have found the table that they know.
+        db.sessctl(&["cleanup", "--days", "365"]).ok();
+        db.sessctl(&["end-inactive"]).ok();
+        db.client().batch_execute(change).unwrap();
+        for arguments in [
+            &["cleanup"][..],
+            &["cleanup", "--dry-run"],
+            &["end-inactive"],
+            &["end-inactive", "--dry-run"],
+        ] {
+            db.sessctl(arguments).exits(3).says(says).says("hint: ");
+        }
+        for call in ["public.cleanup_old_sessions(90)", "public.end_inactive_sessions(60)"] {
+            let error = db.client().execute(&format!("select {call}"), &[]).unwrap_err();
+            assert_eq!(error.as_db_error().unwrap().message(), says);
+        }
+        assert_eq!(
+            number(&mut db.client(), "select count(*) from public.sessions_before"),
+            1000
+        );
+    }
+}

@@ -2,4 +2,4 @@
 select json_build_object('cutoff', c.cutoff, 'rows', (
   select count(*) from sessctl.ended_session as s where s.ended_at < c.cutoff
 ))::text
-from (select coalesce(:cutoff::timestamptz, sessctl.cleanup_cutoff(:threshold))) as c (cutoff)
+from (select coalesce(:cutoff::timestamptz, sessctl.cleanup_cutoff(:threshold))) as c (cutoff), sessctl.require_table()

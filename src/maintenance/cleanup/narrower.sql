@@ -3,6 +3,7 @@
 select (
   select json_build_object('last_days', j.threshold, 'due', d.due, 'rows', t.estimate)
   from sessctl.job as j
+  cross join sessctl.require_table()
   cross join lateral (
     select case
       when c.reltuples > 100000 then c.reltuples::bigint

@@ -4,4 +4,4 @@ select json_build_object('cutoff', c.cutoff, 'rows', (
   from sessctl.session_last_seen as s
   where s.last_seen < c.cutoff and (s.status = 'active' or :include_idle and s.status = 'idle')
 ))::text
-from (select coalesce(:cutoff::timestamptz, sessctl.end_inactive_cutoff(:threshold))) as c (cutoff)
+from (select coalesce(:cutoff::timestamptz, sessctl.end_inactive_cutoff(:threshold))) as c (cutoff), sessctl.require_table()

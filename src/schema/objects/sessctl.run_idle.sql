@@ -19,7 +19,7 @@ begin
       set last_run = run_id, last_success = run_id, last_success_at = clock_timestamp(), runs = j.runs + 1,
         threshold = run_idle.threshold
       where j.name = job_name and j.running is null and j.pruned_at > now() - interval '1 day'
-        and j.last_run is distinct from run_id
+        and j.table_id = 'public.user_sessions'::regclass and j.last_run is distinct from run_id
       returning true
     )
     insert into sessctl.run (id, job, source, cutoff, finished_at, outcome)
