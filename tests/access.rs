@@ -168,7 +168,7 @@ fn a_user_can_not_call_maintenance_and_service_role_can() {
         assert_eq!(ended, 2);
         owner
             .batch_execute(
-                "update public.user_sessions set ended_at = now() - interval '91 days' where session_id like 'bob%'",
+                "update public.user_sessions set started_at = '2020-01-01', ended_at = now() - interval '91 days' where session_id like 'bob%'",
             )
             .unwrap();
         let deleted: i32 = service
@@ -307,7 +307,9 @@ fn a_row_that_somebody_holds_keeps_nobody_elses_from_being_done() {
         1
     );
     owner
-        .batch_execute("update public.user_sessions set ended_at = now() - interval '100 days'")
+        .batch_execute(
+            "update public.user_sessions set started_at = '2020-01-01', ended_at = now() - interval '100 days'",
+        )
         .unwrap();
     let mut held = alice.transaction().unwrap();
     held.batch_execute("update public.user_sessions set activity_count = 1")
