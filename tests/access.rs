@@ -325,3 +325,43 @@ fn a_row_that_somebody_holds_keeps_nobody_elses_from_being_done() {
         1
     );
 }
+
+/// The statements on the security page.
+fn statements_of_the_security_page() -> &'static str {
+    let page = include_str!("../.github/SECURITY.md");
+    page.split("```sql\n").nth(1).unwrap().split("```").next().unwrap()
+}
+
+#[test]
+fn the_statements_of_the_security_page_keep_users_from_writing_the_times_that_decide_about_deletion() {
+    for grants in BOTH_GENERATIONS {
+        let db = Db::migrated(grants);
+        with_users(&db);
+        db.client().batch_execute(statements_of_the_security_page()).unwrap();
+        let mut alice = db.api("authenticated", Some(ALICE));
+        let insert = |columns: &str, values: &str| {
+            format!(
+                "insert into public.user_sessions (user_id, session_id, platform{columns}) values ('{ALICE}', 'mine', 'web'{values})"
+            )
+        };
+        for column in ["started_at", "ended_at", "created_at", "updated_at"] {
+            let update = format!("update public.user_sessions set {column} = '2020-01-01'");
+            for sql in [update, insert(&format!(", {column}"), ", '2020-01-01'")] {
+                denied(&mut alice, &sql);
+            }
+        }
+        let sql = [
+            &insert(", last_heartbeat_at", ", now()"),
+            "update public.user_sessions set last_heartbeat_at = now() where session_id = 'mine'",
+            "update public.user_sessions set status = 'ended', end_reason = 'logout' where session_id = 'mine'",
+        ];
+        alice.batch_execute(&sql.join(";")).unwrap();
+        db.sessctl(&["end-inactive"]).ok();
+        let ended = "select count(*) from public.user_sessions
+            where session_id = 'mine' and ended_at between now() - interval '1 minute' and now() and end_reason = 'logout'";
+        assert_eq!(number(&mut db.client(), ended), 1);
+        db.sessctl(&["verify"])
+            .exits(1)
+            .says("table public.user_sessions: grant update to authenticated is absent");
+    }
+}

@@ -340,7 +340,7 @@ fn what_will_stop_maintenance_is_named_before_it_does() {
 }
 
 /// A few sessions to a block: the table is large for doctor, and the test is short.
-const LARGE: &str = "
+pub const LARGE: &str = "
   alter table public.user_sessions set (fillfactor = 10);
   alter table public.user_sessions disable trigger user;
   insert into auth.users (id) values ('00000000-0000-4000-8000-000000000001');

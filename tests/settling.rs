@@ -168,6 +168,8 @@ fn a_limit_holds_for_the_settling_too() {
 
 #[test]
 fn a_session_ended_at_its_last_sign_of_life() {
+    let db = db();
+    let mut client = db.client();
     for (columns, values, expected) in [
         (
             ", started_at, updated_at",
@@ -217,11 +219,11 @@ fn a_session_ended_at_its_last_sign_of_life() {
             "ended_at = '2021-05-05' and total_duration_seconds = 77",
         ),
     ] {
-        let db = db();
         one(&db, columns, &format!(", {values}"));
         db.sessctl(&["end-inactive"]).ok();
         let sql = format!("select count(*) from public.user_sessions where {expected}");
-        assert_eq!(number(&mut db.client(), &sql), 1, "{columns}: {values}");
+        assert_eq!(number(&mut client, &sql), 1, "{columns}: {values}");
+        client.batch_execute("delete from public.user_sessions").unwrap();
     }
 }
 
@@ -421,6 +423,70 @@ fn what_a_client_inserts_never_fails_by_an_index_of_ours() {
         number(&mut db.client(), "select count(*) from public.user_sessions"),
         17 * 17
     );
+}
+
+#[test]
+fn doctor_counts_what_no_run_has_settled_or_ended_and_what_was_backdated() {
+    let db = db();
+    let found = |check: &str| crate::doctor::checks(&db.sessctl(&["doctor", "--format", "json"]))[check].clone();
+    for check in ["idle", "implausible-end", "backdated"] {
+        assert_eq!(found(check).0, "ok", "{check}");
+    }
+    let sql = format!(
+        "insert into public.user_sessions (user_id, session_id, platform, status, started_at, ended_at, last_heartbeat_at) values
+           ('{USER}', 'no end', 'web', 'ended', now(), null, now()),
+           ('{USER}', 'no start', 'web', 'timeout', now(), '2099-01-01', now()),
+           ('{USER}', 'backdated', 'web', 'ended', now() - interval '2 days', now() - interval '25 hours', now()),
+           ('{USER}', 'idle', 'web', 'idle', now(), null, now() - interval '2 hours')"
+    );
+    db.client().batch_execute(&sql).unwrap();
+    let (level, message, hint) = found("implausible-end");
+    assert_eq!(
+        (level.as_str(), message.as_str()),
+        ("warning", "2 ended sessions with an implausible ended_at")
+    );
+    assert!(
+        hint.starts_with("run sessctl end-inactive --minutes 60, which settles them"),
+        "{hint}"
+    );
+    assert_eq!(
+        found("idle").1,
+        "1 idle session not seen for over an hour, and no job ends idle sessions"
+    );
+    assert_eq!(
+        found("backdated").1,
+        "1 ended session whose ended_at is over a day before created_at"
+    );
+    // A job that ends idle sessions has its time to come again.
+    db.sessctl(&["end-inactive", "--minutes", "240", "--include-idle"]).ok();
+    assert_eq!(found("implausible-end").0, "ok");
+    let idle = || {
+        let arguments = ["doctor", "--minutes", "60", "--expect-every", "40m", "--format", "json"];
+        crate::doctor::checks(&db.sessctl(&arguments))["idle"].0.clone()
+    };
+    assert_eq!(idle(), "ok");
+    db.sessctl(&["end-inactive", "--minutes", "240"]).ok();
+    assert_eq!(idle(), "warning");
+}
+
+#[test]
+fn doctor_finds_few_unsettled_sessions_in_a_large_table() {
+    let db = Db::migrated(Grants::Closed);
+    db.client().batch_execute(crate::doctor::LARGE).unwrap();
+    db.client()
+        .batch_execute(
+            "update public.user_sessions set ended_at = null where session_id = '11';
+             update public.user_sessions set ended_at = 'infinity' where session_id = '13';
+             update public.user_sessions set ended_at = '-infinity' where session_id = '15';
+             update public.user_sessions set ended_at = '2020-01-01' where session_id = '17'",
+        )
+        .unwrap();
+    let found = crate::doctor::checks(&db.sessctl(&["doctor", "--format", "json"]));
+    assert_eq!(
+        found["implausible-end"].1,
+        "4 ended sessions with an implausible ended_at"
+    );
+    assert_eq!(found["idle"].1, "none");
 }
 
 /// A month's sessions, written by a signed-in user: each status with each forged time in each column, and in all of them.

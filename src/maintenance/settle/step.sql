@@ -3,5 +3,5 @@
 select to_json(s)::text,
   set_config('synchronous_commit', case when s.skipped then current_setting('synchronous_commit') else 'off' end, true)
 from sessctl.settle_step(
-  :run, :job, :source, :generation, :cutoff, :threshold, string_to_array(:candidates, ' ')::tid[]
+  :run, :job, :source, :generation, :cutoff, :threshold, string_to_array(:candidates, ' ')::tid[], :include_idle
 ) as s

@@ -8,6 +8,7 @@ create or replace function sessctl.settle_step(
   cutoff timestamptz,
   threshold integer,
   due tid[],
+  include_idle boolean,
   out affected integer,
   out skipped boolean,
   out batches integer,
@@ -22,6 +23,9 @@ begin
   skipped := not sessctl.run_begin_batch(run_id, job_name, source, generation, cutoff, threshold);
   if skipped then
     return;
+  end if;
+  if job_name = 'end-inactive' then
+    perform sessctl.note_include_idle(include_idle);
   end if;
   affected := sessctl.settle_batch(due);
   select a.batches, a.rows_done, a.rows_settled into batches, rows_done, rows_settled
