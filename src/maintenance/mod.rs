@@ -15,6 +15,7 @@ mod lag;
 mod net;
 mod other;
 mod outcome;
+mod phase;
 mod record;
 mod recovery;
 mod run;

@@ -14,7 +14,7 @@ use super::record::RunRecord;
 use super::scan::Divided;
 use super::size::BatchSize;
 use super::strategy::{Candidates, Step, Strategy};
-use super::{Event, Options, OtherRun, Outcome, Phase, SETTLE, Work};
+use super::{Event, Options, OtherRun, Outcome, Work};
 use crate::database::{Database, QueryError, Value, bind};
 use crate::failure::Failure;
 use crate::retry::{Backoff, retry};
@@ -178,7 +178,7 @@ pub(super) struct Run<'a> {
     /// Ended sessions are being settled; the job's own work comes then.
     pub(super) is_settling: bool,
     /// Sessions to settle whose rows others have locked.
-    left_unsettled: u64,
+    pub(super) left_unsettled: u64,
     pub(super) strategy: Strategy,
     pub(super) size: BatchSize,
     /// Failures since the last batch that worked.
@@ -232,25 +232,6 @@ impl Run<'_> {
             sql,
             &[values, &self.record.identity()[..], &self.work.parameters()].concat(),
         )
-    }
-
-    /// The statements of what the run is doing.
-    pub(super) fn phase(&self) -> &'static Phase {
-        if self.is_settling {
-            &SETTLE
-        } else {
-            &self.work.job.sql.work
-        }
-    }
-
-    /// The sessions are settled, but those that others have locked: the job's own work begins.
-    fn begin_work(&mut self, locked: Option<u64>) {
-        self.is_settling = false;
-        self.left_unsettled = locked.unwrap_or(0);
-        self.unable.next_phase();
-        self.known.clear();
-        self.idle_scans = 0;
-        self.restart();
     }
 
     pub(super) fn failed(&self) -> String {
@@ -360,18 +341,8 @@ impl Run<'_> {
         if self.division.is_none() {
             self.list(cutoff).await?;
             if let Strategy::Finished { is_clean } = self.strategy {
-                return Ok(match self.end_scan(cutoff, is_clean).await? {
-                    Some(End::Finished { left }) if self.is_settling => {
-                        self.begin_work(left);
-                        None
-                    }
-                    Some(End::Finished { left }) => {
-                        let left = left.unwrap_or(0) + self.left_unsettled;
-                        let left = (left > 0).then_some(left);
-                        Some(End::Finished { left })
-                    }
-                    end => end,
-                });
+                let end = self.end_scan(cutoff, is_clean).await?;
+                return Ok(self.end_phase(end));
             }
         }
         let rows = self.size.rows();
