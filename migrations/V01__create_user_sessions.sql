@@ -131,6 +131,9 @@ begin
       ('idx_user_sessions_started_at', '(started_at)'),
       ('idx_user_sessions_last_activity', '(last_activity_at)'),
       ('idx_user_sessions_active', '(user_id, status) WHERE (status = ''active''::text)'),
+      ('idx_user_sessions_idle', '(status) WHERE (status = ''idle''::text)'),
+      ('idx_user_sessions_unsettled',
+       '(ended_at) WHERE ((status = ANY (ARRAY[''ended''::text, ''timeout''::text])) AND ((ended_at IS NULL) OR (ended_at < started_at)))'),
       ('idx_user_sessions_ended_at',
        '(ended_at) WHERE ((ended_at IS NOT NULL) AND (status <> ALL (ARRAY[''active''::text, ''idle''::text])))')
     ) as wanted (name, definition)

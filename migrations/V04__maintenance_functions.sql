@@ -20,6 +20,8 @@ create table if not exists sessctl.run (
   cutoff timestamptz not null,
   batches integer not null default 0,
   rows_done bigint not null default 0,
+  -- Ended sessions whose implausible ended_at was replaced before.
+  rows_settled bigint not null default 0,
   rows_failed bigint not null default 0,
   rows_left bigint,
   outcome text constraint run_outcome_check
@@ -32,6 +34,8 @@ create table if not exists sessctl.job (
   name text constraint job_pkey primary key,
   -- Minutes or days of the newest run.
   threshold integer,
+  -- Whether the newest run ends idle sessions too.
+  include_idle boolean not null default false,
   -- The run that is running, or was when its client went.
   running uuid,
   last_run uuid,
@@ -70,16 +74,52 @@ select
   ) as last_seen
 from only public.user_sessions as s;
 
--- Sessions that are over. One that a client revived (active or idle again, its old ended_at still there) is not.
-create or replace view sessctl.ended_session
+-- Each session of status ended or timeout, whether its ended_at is implausible, and the last sign of life it gave.
+-- Implausible: null, infinite, over five minutes in the future, or over five minutes before a started_at that is finite and not in
+-- the future. (Nothing is subtracted from the first five minutes of all time.)
+-- The last sign of life: of updated_at, which a trigger writes, and the times that clients write, the first that is finite and not
+-- in the future; never before such a started_at, so that it is plausible itself. Without any: now.
+-- The parts of is_implausible are those that an index finds: see idx_user_sessions_unsettled and idx_user_sessions_ended_at.
+create or replace view sessctl.ended_last_seen
 with (security_invoker = true) as
 select
   s.ctid as row_id,
   s.id,
   s.session_id,
-  s.ended_at
+  s.started_at,
+  s.ended_at,
+  s.total_duration_seconds,
+  s.ended_at is null
+    or s.ended_at = '-infinity'
+    or s.ended_at > now() + interval '5 minutes'
+    or s.ended_at < s.started_at and s.started_at <= now() + interval '5 minutes'
+      and s.ended_at < greatest(s.started_at, '4714-11-24 00:05:00+00 BC') - interval '5 minutes' as is_implausible,
+  coalesce(
+    greatest(
+      coalesce(
+        case when isfinite(s.updated_at) and s.updated_at <= now() + interval '5 minutes' then s.updated_at end,
+        case when isfinite(s.last_heartbeat_at) and s.last_heartbeat_at <= now() + interval '5 minutes' then s.last_heartbeat_at end,
+        case when isfinite(s.last_activity_at) and s.last_activity_at <= now() + interval '5 minutes' then s.last_activity_at end,
+        case when isfinite(s.created_at) and s.created_at <= now() + interval '5 minutes' then s.created_at end
+      ),
+      case when isfinite(s.started_at) and s.started_at <= now() + interval '5 minutes' then s.started_at end
+    ),
+    now()
+  ) as last_seen
 from only public.user_sessions as s
-where s.ended_at is not null and s.status not in ('active', 'idle');
+where s.status in ('ended', 'timeout');
+
+-- Sessions that are over, and ended at a time that is plausible: the others are settled first. One that a client revived (active
+-- or idle again, its old ended_at still there) is not over.
+create or replace view sessctl.ended_session
+with (security_invoker = true) as
+select
+  s.row_id,
+  s.id,
+  s.session_id,
+  s.ended_at
+from sessctl.ended_last_seen as s
+where not s.is_implausible;
 
 -- Row level security hides rows in silence: a role under it would never find anything to do. And where a role has
 -- session_replication_role = replica, no foreign key would take child rows along: this transaction does without.
@@ -316,6 +356,87 @@ begin
 end
 $$;
 
+-- The sessions to settle, at most max_rows: listed as sessctl.end_inactive_due lists its own, and found by indexes alone, so that
+-- the cost follows their number. max_rows: more than fit on a page.
+create or replace function sessctl.settle_due(max_rows integer, from_page_of tid default null)
+returns tid[]
+language plpgsql
+stable
+set search_path = ''
+set plan_cache_mode = force_custom_plan
+set enable_seqscan = off
+set enable_tidscan = off
+set enable_indexscan = off
+set max_parallel_workers_per_gather = 0
+set jit = off
+set lock_timeout = '1s'
+as $$
+declare
+  from_row constant tid := ('(' || split_part(trim('(' from from_page_of::text), ',', 1) || ',0)')::tid;
+begin
+  return array(
+    select s.row_id
+    from sessctl.ended_last_seen as s
+    where s.is_implausible and (from_row is null or s.row_id >= from_row)
+    limit max_rows
+  );
+end
+$$;
+
+-- Settles those of the due sessions whose ended_at is still implausible: they ended when they were last seen. Their duration is
+-- written only where it is missing. Gives back how many are plausible now, whatever triggers made of the update. The caller holds
+-- its job's lock. SQLSTATE SC002: a lock on something else than the sessions was in the way.
+create or replace function sessctl.settle_batch(due tid[], out affected integer)
+language plpgsql
+set search_path = ''
+set plan_cache_mode = force_custom_plan
+set enable_seqscan = off
+set enable_indexscan = off
+set enable_bitmapscan = off
+set jit = off
+set lock_timeout = '1s'
+as $$
+begin
+  perform sessctl.require_all_rows();
+  -- Where somebody has locked the table, no part of the batch can work.
+  lock table only public.user_sessions in row exclusive mode;
+  -- As in sessctl.end_inactive_batch: a session that holds rows must neither stop the others nor have them wait.
+  for attempt in 1 .. 2 loop
+    begin
+      if attempt = 1 then
+        perform set_config('lock_timeout', '50ms', true);
+      end if;
+      with settled as (
+        update sessctl.ended_last_seen as s
+        set
+          ended_at = s.last_seen,
+          total_duration_seconds = case
+            when s.total_duration_seconds > 0 then s.total_duration_seconds
+            else public.calculate_session_duration(s.started_at, s.last_seen)
+          end
+        where s.row_id = any (due) and s.is_implausible
+        returning s.is_implausible
+      )
+      select count(*)::integer into affected from settled as t where not t.is_implausible;
+      -- A deferred constraint would fail at the commit, where nothing can be divided any more.
+      set constraints all immediate;
+      return;
+    exception
+      when lock_not_available then
+        if attempt = 2 then
+          raise exception using errcode = 'SC002', message = sqlerrm;
+        end if;
+        due := array(
+          select s.row_id
+          from sessctl.ended_last_seen as s
+          where s.row_id = any (due) and s.is_implausible
+          for update skip locked
+        );
+    end;
+  end loop;
+end
+$$;
+
 -- Whether the heap is shuffled and at least one session a block is past retention: then its blocks are read once, in order.
 create or replace function sessctl.cleanup_prefers_blocks(cutoff timestamptz)
 returns boolean
@@ -338,7 +459,9 @@ begin
   pages := pg_relation_size('public.user_sessions') / current_setting('block_size')::bigint;
   return pages = (
     select count(*) from (
-      select from sessctl.ended_session as s where s.ended_at < cutoff limit pages
+      select from only public.user_sessions as s
+      where s.ended_at < cutoff and s.status not in ('active', 'idle')
+      limit pages
     ) as a_row_a_page
   );
 end
@@ -349,6 +472,7 @@ $$;
 -- In the order they ended, by the index (from_time up to to_time): right for a sliver, and for a table stored in that order.
 -- In the order they are stored, by ranges of blocks (from_row up to to_row; the position is a row then): right where a good part
 -- of a shuffled heap goes, and where more than max_rows sessions ended at one moment (a sweep does that).
+-- Sessions that are not settled count too: a slice may be smaller than it looks, and the index on ended_at alone has its bounds.
 create or replace function sessctl.cleanup_slice(
   cutoff timestamptz,
   max_rows integer,
@@ -377,8 +501,8 @@ begin
   if "position" is null or "position" not like '(%' then
     from_time := coalesce("position", '-infinity')::timestamptz;
     select s.ended_at into next_time
-    from sessctl.ended_session as s
-    where s.ended_at >= from_time and s.ended_at < cutoff
+    from only public.user_sessions as s
+    where s.ended_at >= from_time and s.ended_at < cutoff and s.status not in ('active', 'idle')
     order by s.ended_at
     offset max_rows
     limit 1;
@@ -398,9 +522,10 @@ begin
   where c.oid = 'public.user_sessions'::regclass;
   from_row := "position"::tid;
   next_page := split_part(trim('(' from "position"), ',', 1)::bigint + greatest(1, ceil(max_rows / rows_a_page))::bigint;
-  select s.row_id into to_row
-  from sessctl.ended_session as s
-  where s.row_id >= from_row and s.row_id < format('(%s,0)', next_page)::tid and s.ended_at < cutoff
+  select s.ctid into to_row
+  from only public.user_sessions as s
+  where s.ctid >= from_row and s.ctid < format('(%s,0)', next_page)::tid
+    and s.ended_at < cutoff and s.status not in ('active', 'idle')
   offset max_rows
   limit 1;
   -- The rows come as they are stored; should they ever not, the slice is larger, and nothing is left out.
@@ -644,6 +769,28 @@ begin
 end
 $$;
 
+create or replace function sessctl.settle_leftovers(out locked bigint, out free bigint, out prevented_by text)
+language plpgsql
+set search_path = ''
+set plan_cache_mode = force_custom_plan
+set enable_seqscan = off
+set jit = off
+set lock_timeout = '1s'
+as $$
+begin
+  free := (
+    select count(*)
+    from (
+      select from sessctl.ended_last_seen as s where s.is_implausible limit 10000 for update skip locked
+    ) as held
+  );
+  locked := (
+    select count(*) from (select from sessctl.ended_last_seen as s where s.is_implausible limit 10000) as due
+  ) - free;
+  prevented_by := sessctl.preventing_triggers('update');
+end
+$$;
+
 create or replace function sessctl.cleanup_leftovers(
   cutoff timestamptz,
   out locked bigint,
@@ -830,15 +977,23 @@ end
 $$;
 
 -- Adds a batch to its run, in the batch's transaction.
-create or replace function sessctl.run_add(run_id uuid, done bigint, out batches integer, out rows_done bigint)
+create or replace function sessctl.run_add(
+  run_id uuid,
+  done bigint,
+  settled bigint default 0,
+  out batches integer,
+  out rows_done bigint,
+  out rows_settled bigint
+)
 language plpgsql
 set search_path = ''
 as $$
 begin
   update sessctl.run as r
-  set rows_done = r.rows_done + done, batches = r.batches + 1, progress_at = clock_timestamp()
+  set rows_done = r.rows_done + done, rows_settled = r.rows_settled + settled, batches = r.batches + 1,
+    progress_at = clock_timestamp()
   where r.id = run_id
-  returning r.batches, r.rows_done into batches, rows_done;
+  returning r.batches, r.rows_done, r.rows_settled into batches, rows_done, rows_settled;
 end
 $$;
 
@@ -890,7 +1045,8 @@ create or replace function sessctl.run_fence(
   inout generation integer,
   cutoff timestamptz,
   out batches integer,
-  out rows_done bigint
+  out rows_done bigint,
+  out rows_settled bigint
 )
 language sql
 set search_path = ''
@@ -898,7 +1054,7 @@ as $$
   insert into sessctl.run as r (id, job, source, generation, cutoff)
   values (run_id, job_name, source, generation + 1, cutoff)
   on conflict (id) do update set generation = greatest(r.generation + 1, excluded.generation), progress_at = clock_timestamp()
-  returning r.generation, r.batches, r.rows_done
+  returning r.generation, r.batches, r.rows_done, r.rows_settled
 $$;
 
 -- Ends a run, once: a second call, after a lost answer, changes nothing. Gives back the record.
@@ -909,7 +1065,8 @@ create or replace function sessctl.run_finish(
   message text default null,
   rows_failed bigint default 0,
   out batches integer,
-  out rows_done bigint
+  out rows_done bigint,
+  out rows_settled bigint
 )
 language plpgsql
 set search_path = ''
@@ -920,7 +1077,7 @@ begin
     set outcome = run_finish.outcome, rows_left = run_finish.rows_left, rows_failed = run_finish.rows_failed,
       message = run_finish.message, finished_at = clock_timestamp(), progress_at = clock_timestamp()
     where r.id = run_id and r.outcome is null
-    returning r.job, r.finished_at, r.batches, r.rows_done, r.rows_failed
+    returning r.job, r.finished_at, r.batches, r.rows_done, r.rows_settled, r.rows_failed
   ), counted as (
     update sessctl.job as j
     set running = nullif(j.running, run_id), runs = j.runs + 1,
@@ -932,9 +1089,9 @@ begin
     from finished as f
     where j.name = f.job
   )
-  select f.batches, f.rows_done into batches, rows_done from finished as f;
+  select f.batches, f.rows_done, f.rows_settled into batches, rows_done, rows_settled from finished as f;
   if not found then
-    select r.batches, r.rows_done into batches, rows_done from sessctl.run as r where r.id = run_id;
+    select r.batches, r.rows_done, r.rows_settled into batches, rows_done, rows_settled from sessctl.run as r where r.id = run_id;
   end if;
 end
 $$;
@@ -987,6 +1144,108 @@ begin
 end
 $$;
 
+-- Notes whether runs end idle sessions too: without one that does, nothing ends them.
+create or replace function sessctl.note_include_idle(include_idle boolean)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  update sessctl.job as j
+  set include_idle = note_include_idle.include_idle
+  where j.name = 'end-inactive' and j.include_idle <> note_include_idle.include_idle;
+end
+$$;
+
+-- One batch of a job's settling with its record. affected: by this batch; batches, rows_done and rows_settled: by the whole run,
+-- null where skipped.
+create or replace function sessctl.settle_step(
+  run_id uuid,
+  job_name text,
+  source text,
+  generation integer,
+  cutoff timestamptz,
+  threshold integer,
+  due tid[],
+  include_idle boolean,
+  out affected integer,
+  out skipped boolean,
+  out batches integer,
+  out rows_done bigint,
+  out rows_settled bigint
+)
+language plpgsql
+set search_path = ''
+as $$
+begin
+  affected := 0;
+  skipped := not sessctl.run_begin_batch(run_id, job_name, source, generation, cutoff, threshold);
+  if skipped then
+    return;
+  end if;
+  if job_name = 'end-inactive' then
+    perform sessctl.note_include_idle(include_idle);
+  end if;
+  affected := sessctl.settle_batch(due);
+  select a.batches, a.rows_done, a.rows_settled into batches, rows_done, rows_settled
+  from sessctl.run_add(run_id, 0, affected) as a;
+end
+$$;
+
+-- The settling of a run that is one transaction, of max_rows rows at most. A batch that fails is divided, 20 times in all: what fails
+-- then is left, counted as failed, with the message of the last one.
+create or replace function sessctl.settle(
+  run_id uuid,
+  max_rows integer,
+  out settled integer,
+  out failed integer,
+  out message text
+)
+language plpgsql
+set search_path = ''
+as $$
+declare
+  list_size constant integer := 50000;
+  due tid[] := '{}'::tid[];
+  firsts integer[];
+  lasts integer[];
+  first integer;
+  last integer;
+  done integer;
+  divisions integer := 0;
+begin
+  settled := 0;
+  failed := 0;
+  loop
+    due := sessctl.settle_due(list_size, due[cardinality(due)]);
+    firsts := array[1];
+    lasts := array[least(cardinality(due), max_rows - settled)];
+    while cardinality(firsts) > 0 and lasts[1] > 0 loop
+      first := firsts[cardinality(firsts)];
+      last := lasts[cardinality(lasts)];
+      firsts := trim_array(firsts, 1);
+      lasts := trim_array(lasts, 1);
+      begin
+        done := sessctl.settle_batch(due[first:last]);
+        perform sessctl.run_add(run_id, 0, done);
+        settled := settled + done;
+      exception
+        when data_exception or integrity_constraint_violation or with_check_option_violation or plpgsql_error or sqlstate 'SC002' then
+          if first < last and divisions < 20 then
+            divisions := divisions + 1;
+            firsts := firsts || array[(first + last) / 2 + 1, first];
+            lasts := lasts || array[last, (first + last) / 2];
+          else
+            failed := failed + last - first + 1;
+            message := sqlerrm;
+          end if;
+      end;
+    end loop;
+    exit when cardinality(due) < list_size or settled >= max_rows;
+  end loop;
+end
+$$;
+
 -- One batch of a sweep with its record. affected: by this batch; batches and rows_done: by the whole run, null where skipped.
 create or replace function sessctl.end_inactive_step(
   run_id uuid,
@@ -1011,6 +1270,7 @@ begin
   if skipped then
     return;
   end if;
+  perform sessctl.note_include_idle(include_idle);
   affected := (sessctl.end_inactive_batch(cutoff, due, include_idle, at_last_seen)).affected;
   select a.batches, a.rows_done into batches, rows_done from sessctl.run_add(run_id, affected) as a;
 end
@@ -1060,7 +1320,11 @@ end
 $$;
 
 -- A whole sweep, or one that stops at max_rows rows, in the caller's transaction. Gives back how many were ended.
-create or replace function sessctl.end_inactive(minutes integer, max_rows integer default null)
+create or replace function sessctl.end_inactive(
+  minutes integer,
+  max_rows integer default null,
+  include_idle boolean default false
+)
 returns integer
 language plpgsql
 set search_path = ''
@@ -1070,18 +1334,29 @@ declare
   run_id constant uuid := sessctl.run_begin('end-inactive', cutoff, minutes);
   list_size constant integer := 50000;
   due tid[] := '{}'::tid[];
+  settling record;
   ended integer;
   total integer := 0;
 begin
-  while run_id is not null loop
-    due := sessctl.end_inactive_due(cutoff, list_size, from_page_of := due[cardinality(due)]);
+  if run_id is null then
+    return 0;
+  end if;
+  settling := sessctl.settle(run_id, max_rows);
+  perform sessctl.note_include_idle(include_idle);
+  loop
+    due := sessctl.end_inactive_due(cutoff, list_size, include_idle, due[cardinality(due)]);
     exit when cardinality(due) = 0;
-    ended := (sessctl.end_inactive_batch(cutoff, due[:coalesce(max_rows - total, list_size)])).affected;
+    ended := (sessctl.end_inactive_batch(cutoff, due[:coalesce(max_rows - total, list_size)], include_idle)).affected;
     perform sessctl.run_add(run_id, ended);
     total := total + ended;
     exit when cardinality(due) < list_size or total >= max_rows;
   end loop;
-  perform sessctl.run_finish(run_id, case when total >= max_rows then 'incomplete' else 'done' end);
+  perform sessctl.run_finish(
+    run_id,
+    case when greatest(total, settling.settled) >= max_rows then 'incomplete' when settling.failed > 0 then 'failed' else 'done' end,
+    message := settling.message,
+    rows_failed := settling.failed
+  );
   return total;
 end
 $$;
@@ -1095,12 +1370,18 @@ as $$
 declare
   cutoff constant timestamptz := sessctl.cleanup_cutoff(days);
   run_id constant uuid := sessctl.run_begin('cleanup', cutoff, days);
+  settling record;
   batch record;
   next_position text;
   total integer := 0;
   kept integer := 0;
 begin
-  while run_id is not null loop
+  if run_id is null then
+    return 0;
+  end if;
+  settling := sessctl.settle(run_id, max_rows);
+  kept := settling.failed;
+  loop
     batch := sessctl.cleanup_batch(cutoff, least(10000, max_rows - total), next_position);
     next_position := batch."position";
     perform sessctl.run_add(run_id, batch.affected);
@@ -1110,7 +1391,12 @@ begin
   end loop;
   perform sessctl.run_finish(
     run_id,
-    case when total >= max_rows and not batch.finished then 'incomplete' when kept > 0 then 'failed' else 'done' end,
+    case
+      when total >= max_rows and not batch.finished or settling.settled >= max_rows then 'incomplete'
+      when kept > 0 then 'failed'
+      else 'done'
+    end,
+    message := settling.message,
     rows_failed := kept
   );
   return total;
@@ -1156,7 +1442,7 @@ begin
   execute format('grant usage on schema sessctl to %s', grantee);
   execute format('grant execute on all functions in schema sessctl to %s', grantee);
   execute format('grant select, update on sessctl.session_last_seen to %s', grantee);
-  execute format('grant select, update, delete on sessctl.ended_session to %s', grantee);
+  execute format('grant select, update, delete on sessctl.ended_last_seen, sessctl.ended_session to %s', grantee);
   execute format('grant select, insert, update, delete on sessctl.run to %s', grantee);
   execute format('grant select, insert, update on sessctl.job to %s', grantee);
   execute format('grant select, update, delete on public.user_sessions to %s', grantee);

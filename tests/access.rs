@@ -168,7 +168,7 @@ fn a_user_can_not_call_maintenance_and_service_role_can() {
         assert_eq!(ended, 2);
         owner
             .batch_execute(
-                "update public.user_sessions set ended_at = now() - interval '91 days' where session_id like 'bob%'",
+                "update public.user_sessions set started_at = '2020-01-01', ended_at = now() - interval '91 days' where session_id like 'bob%'",
             )
             .unwrap();
         let deleted: i32 = service
@@ -307,7 +307,9 @@ fn a_row_that_somebody_holds_keeps_nobody_elses_from_being_done() {
         1
     );
     owner
-        .batch_execute("update public.user_sessions set ended_at = now() - interval '100 days'")
+        .batch_execute(
+            "update public.user_sessions set started_at = '2020-01-01', ended_at = now() - interval '100 days'",
+        )
         .unwrap();
     let mut held = alice.transaction().unwrap();
     held.batch_execute("update public.user_sessions set activity_count = 1")
@@ -322,4 +324,44 @@ fn a_row_that_somebody_holds_keeps_nobody_elses_from_being_done() {
             .get::<_, i32>(0),
         1
     );
+}
+
+/// The statements on the security page.
+fn statements_of_the_security_page() -> &'static str {
+    let page = include_str!("../.github/SECURITY.md");
+    page.split("```sql\n").nth(1).unwrap().split("```").next().unwrap()
+}
+
+#[test]
+fn the_statements_of_the_security_page_keep_users_from_writing_the_times_that_decide_about_deletion() {
+    for grants in BOTH_GENERATIONS {
+        let db = Db::migrated(grants);
+        with_users(&db);
+        db.client().batch_execute(statements_of_the_security_page()).unwrap();
+        let mut alice = db.api("authenticated", Some(ALICE));
+        let insert = |columns: &str, values: &str| {
+            format!(
+                "insert into public.user_sessions (user_id, session_id, platform{columns}) values ('{ALICE}', 'mine', 'web'{values})"
+            )
+        };
+        for column in ["started_at", "ended_at", "created_at", "updated_at"] {
+            let update = format!("update public.user_sessions set {column} = '2020-01-01'");
+            for sql in [update, insert(&format!(", {column}"), ", '2020-01-01'")] {
+                denied(&mut alice, &sql);
+            }
+        }
+        let sql = [
+            &insert(", last_heartbeat_at", ", now()"),
+            "update public.user_sessions set last_heartbeat_at = now() where session_id = 'mine'",
+            "update public.user_sessions set status = 'ended', end_reason = 'logout' where session_id = 'mine'",
+        ];
+        alice.batch_execute(&sql.join(";")).unwrap();
+        db.sessctl(&["end-inactive"]).ok();
+        let ended = "select count(*) from public.user_sessions
+            where session_id = 'mine' and ended_at between now() - interval '1 minute' and now() and end_reason = 'logout'";
+        assert_eq!(number(&mut db.client(), ended), 1);
+        db.sessctl(&["verify"])
+            .exits(1)
+            .says("table public.user_sessions: grant update to authenticated is absent");
+    }
 }

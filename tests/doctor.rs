@@ -43,9 +43,9 @@ fn doctor_is_quiet_about_a_healthy_database_and_tells_what_is_wrong() {
     db.client()
         .batch_execute(
             "update public.user_sessions set last_heartbeat_at = now() - interval '2 hours' where session_id = '1';
-             update public.user_sessions set status = 'ended', ended_at = now() - interval '100 days' where session_id = '2';
+             update public.user_sessions set status = 'ended', started_at = '2020-01-01', ended_at = now() - interval '100 days' where session_id = '2';
              update public.user_sessions set started_at = 'infinity' where session_id = '3';
-             update public.user_sessions set status = 'timeout', ended_at = now() - interval '1 hour' where session_id = '4'",
+             update public.user_sessions set status = 'timeout', started_at = '2020-01-01', ended_at = now() - interval '1 hour' where session_id = '4'",
         )
         .unwrap();
     let publication = format!("realtime_{}", db.name);
@@ -214,7 +214,7 @@ fn a_run_that_failed_or_was_cut_off_is_not_fine() {
     crate::migrate::fill(&db, 3);
     db.client()
         .batch_execute(
-            "update public.user_sessions set status = 'ended', ended_at = now() - interval '100 days',
+            "update public.user_sessions set status = 'ended', started_at = '2020-01-01', ended_at = now() - interval '100 days',
                last_heartbeat_at = now() - interval '100 days'",
         )
         .unwrap();
@@ -244,7 +244,7 @@ fn thresholds_are_those_of_the_last_run_or_of_the_flags() {
     crate::migrate::fill(&db, 2);
     db.client()
         .batch_execute(
-            "update public.user_sessions set status = 'ended', ended_at = now() - interval '100 days',
+            "update public.user_sessions set status = 'ended', started_at = '2020-01-01', ended_at = now() - interval '100 days',
                last_heartbeat_at = now() - interval '100 days' where session_id = '1';
              update public.user_sessions set last_heartbeat_at = now() - interval '90 minutes' where session_id = '2'",
         )
@@ -340,7 +340,7 @@ fn what_will_stop_maintenance_is_named_before_it_does() {
 }
 
 /// A few sessions to a block: the table is large for doctor, and the test is short.
-const LARGE: &str = "
+pub const LARGE: &str = "
   alter table public.user_sessions set (fillfactor = 10);
   alter table public.user_sessions disable trigger user;
   insert into auth.users (id) values ('00000000-0000-4000-8000-000000000001');
@@ -401,7 +401,7 @@ fn a_check_that_does_not_finish_in_time_says_so() {
     crate::migrate::fill(&db, 1);
     db.client()
         .batch_execute(
-            "update public.user_sessions set status = 'ended', ended_at = now() - interval '100 days';
+            "update public.user_sessions set status = 'ended', started_at = '2020-01-01', ended_at = now() - interval '100 days';
              drop view sessctl.ended_session cascade;
              create view sessctl.ended_session with (security_invoker = true) as
                select s.ctid as row_id, s.ended_at from public.user_sessions as s, pg_sleep(3)",

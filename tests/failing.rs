@@ -14,8 +14,8 @@ const SEED: &str = "
   insert into public.user_sessions (user_id, session_id, platform, last_heartbeat_at, last_activity_at, updated_at)
   select '00000000-0000-4000-8000-000000000001', 'inactive' || n, 'web', now() - interval '190 days', now(), now()
   from generate_series(1, 3000) n;
-  insert into public.user_sessions (user_id, session_id, platform, status, ended_at)
-  select '00000000-0000-4000-8000-000000000001', 'old' || n, 'web', 'ended', now() - interval '190 days' + n * interval '1 second'
+  insert into public.user_sessions (user_id, session_id, platform, status, started_at, ended_at)
+  select '00000000-0000-4000-8000-000000000001', 'old' || n, 'web', 'ended', now() - interval '1 year', now() - interval '190 days' + n * interval '1 second'
   from generate_series(1, 3000) n;
   analyze public.user_sessions";
 

@@ -10,8 +10,8 @@ use crate::common::{Db, number};
 /// 1,000 sessions that ended long ago.
 const SEED: &str = "
   insert into auth.users (id) values ('00000000-0000-4000-8000-000000000001');
-  insert into public.user_sessions (user_id, session_id, platform, status, ended_at)
-  select '00000000-0000-4000-8000-000000000001', 'old' || n, 'web', 'ended', now() - interval '100 days' + n * interval '1 second'
+  insert into public.user_sessions (user_id, session_id, platform, status, started_at, ended_at)
+  select '00000000-0000-4000-8000-000000000001', 'old' || n, 'web', 'ended', now() - interval '1 year', now() - interval '100 days' + n * interval '1 second'
   from generate_series(1, 1000) n";
 
 fn seeded() -> Db {
@@ -68,8 +68,8 @@ fn a_cleanup_is_not_confirmed_where_it_is_the_first_or_keeps_as_many_days_or_tak
     db.sessctl(&["cleanup"]).ok().says("deleted 1,000");
     db.client()
         .batch_execute(
-            "insert into public.user_sessions (user_id, session_id, platform, status, ended_at)
-        values ('00000000-0000-4000-8000-000000000001', 'older', 'web', 'ended', now() - interval '91 days')",
+            "insert into public.user_sessions (user_id, session_id, platform, status, started_at, ended_at)
+        values ('00000000-0000-4000-8000-000000000001', 'older', 'web', 'ended', now() - interval '1 year', now() - interval '91 days')",
         )
         .unwrap();
     db.sessctl(&["cleanup"]).ok().says("deleted 1 session");

@@ -70,7 +70,7 @@ fn a_project_that_its_full_disk_made_read_only_can_be_cleaned_up_over_a_direct_c
     let db = Db::migrated(Grants::Closed);
     crate::migrate::fill(&db, 3);
     let sql = format!(
-        "update public.user_sessions set status = 'ended', ended_at = now() - interval '100 days';
+        "update public.user_sessions set status = 'ended', started_at = '2020-01-01', ended_at = now() - interval '100 days';
          alter database {} set default_transaction_read_only = on",
         db.name
     );

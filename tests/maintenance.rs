@@ -159,9 +159,9 @@ fn cleanup_keeps_a_session_ended_exactly_at_the_cutoff() {
     let mut transaction = client.transaction().unwrap();
     transaction
         .batch_execute(&format!(
-            "insert into public.user_sessions (user_id, session_id, platform, status, ended_at) values
-               ('{USER}', 'at the cutoff', 'web', 'ended', now() - interval '2160 hours'),
-               ('{USER}', 'just before', 'web', 'ended', now() - interval '2160 hours 1 microsecond');"
+            "insert into public.user_sessions (user_id, session_id, platform, status, started_at, ended_at) values
+               ('{USER}', 'at the cutoff', 'web', 'ended', '2020-01-01', now() - interval '2160 hours'),
+               ('{USER}', 'just before', 'web', 'ended', '2020-01-01', now() - interval '2160 hours 1 microsecond');"
         ))
         .unwrap();
     let deleted: i32 = transaction
@@ -234,51 +234,38 @@ fn sessions_can_be_said_to_have_ended_when_they_were_last_seen() {
 fn cleanup_deletes_what_ended_long_ago_and_never_a_session_that_lives_again() {
     let (db, mut client) = db();
     let old = "now() - interval '91 days'";
-    add(&mut client, "gone", "status, ended_at", &format!("'ended', {old}"));
-    add(
-        &mut client,
-        "gone too",
-        "status, ended_at",
-        &format!("'timeout', {old}"),
-    );
-    add(
-        &mut client,
-        "gone: minus infinity",
-        "status, ended_at",
-        "'ended', '-infinity'",
-    );
-    add(
-        &mut client,
-        "kept: revived",
-        "status, ended_at",
-        &format!("'active', {old}"),
-    );
-    add(
-        &mut client,
-        "kept: revived and idle",
-        "status, ended_at",
-        &format!("'idle', {old}"),
-    );
-    add(
-        &mut client,
-        "kept: never ended",
-        "status, started_at",
-        &format!("'ended', {old}"),
-    );
-    add(&mut client, "kept: infinity", "status, ended_at", "'ended', 'infinity'");
-    add(
-        &mut client,
-        "kept: lately",
-        "status, ended_at",
-        "'ended', now() - interval '89 days'",
-    );
+    for (id, columns, values) in [
+        ("gone", "status, ended_at", format!("'ended', {old}")),
+        ("gone too", "status, ended_at", format!("'timeout', {old}")),
+        ("kept: revived", "status, ended_at", format!("'active', {old}")),
+        ("kept: revived and idle", "status, ended_at", format!("'idle', {old}")),
+        ("kept: never ended", "status", "'ended'".into()),
+        ("kept: infinity", "status, ended_at", "'ended', 'infinity'".into()),
+        (
+            "kept: minus infinity",
+            "status, ended_at",
+            "'ended', '-infinity'".into(),
+        ),
+        (
+            "kept: lately",
+            "status, ended_at",
+            "'ended', now() - interval '89 days'".into(),
+        ),
+    ] {
+        add(
+            &mut client,
+            id,
+            &format!("started_at, {columns}"),
+            &format!("'2020-01-01', {values}"),
+        );
+    }
     assert_eq!(
         db.sessctl(&["cleanup", "--dry-run", "--format", "json"]).ok().json()["deleted"],
-        3
+        2
     );
-    assert_eq!(db.sessctl(&["cleanup", "--format", "json"]).ok().json()["deleted"], 3);
+    assert_eq!(db.sessctl(&["cleanup", "--format", "json"]).ok().json()["deleted"], 2);
     let left = ids(&mut client, "true");
-    assert_eq!(left.len(), 5);
+    assert_eq!(left.len(), 6);
     assert!(left.iter().all(|id| id.starts_with("kept")), "{left:?}");
 }
 
@@ -470,7 +457,7 @@ fn the_limited_functions_stop_at_their_limit_and_a_backlog_drains_over_several_c
     assert_eq!(calls, [10, 10, 5, 0]);
     client
         .batch_execute(
-            "update public.user_sessions set ended_at = now() - interval '1 year' - random() * interval '1 day'",
+            "update public.user_sessions set started_at = '2020-01-01', ended_at = now() - interval '1 year' - random() * interval '1 day'",
         )
         .unwrap();
     let calls: Vec<i32> = (0..4)
@@ -486,8 +473,8 @@ fn the_functions_leave_the_settings_of_their_caller_alone() {
     add(
         &mut client,
         "over",
-        "status, ended_at",
-        "'ended', now() - interval '1 year'",
+        "status, started_at, ended_at",
+        "'ended', '2020-01-01', now() - interval '1 year'",
     );
     let mut transaction = client.transaction().unwrap();
     transaction
@@ -514,7 +501,7 @@ fn random_sessions(client: &mut Client, seed: &str, rows: u32) {
                n::text,
                'web',
                (array['active', 'idle', 'ended', 'timeout'])[1 + floor(4 * random())::int],
-               now() - random() * interval '200 days',
+               now() - interval '180 days' - random() * interval '200 days',
                case when random() < 0.9 then now() - interval '60 minutes' + (random() - 0.5) * interval '2 hours' end,
                now() - random() * interval '3 hours',
                case when random() < 0.3 then now() - interval '91 days' when random() < 0.8 then now() - random() * interval '180 days' end
@@ -597,10 +584,10 @@ fn many_sessions_that_ended_at_one_moment_neither_loop_nor_go_in_one_batch() {
     let (db, mut client) = db();
     client
         .batch_execute(&format!(
-            "insert into public.user_sessions (user_id, session_id, platform, status, ended_at)
-             select '{USER}', n::text, 'web', 'ended', now() - interval '100 days' from generate_series(1, 5000) n;
-             insert into public.user_sessions (user_id, session_id, platform, status, ended_at)
-             select '{USER}', 'earlier ' || n, 'web', 'ended', now() - interval '101 days' + n * interval '1 second' from generate_series(1, 500) n"
+            "insert into public.user_sessions (user_id, session_id, platform, status, started_at, ended_at)
+             select '{USER}', n::text, 'web', 'ended', '2020-01-01', now() - interval '100 days' from generate_series(1, 5000) n;
+             insert into public.user_sessions (user_id, session_id, platform, status, started_at, ended_at)
+             select '{USER}', 'earlier ' || n, 'web', 'ended', '2020-01-01', now() - interval '101 days' + n * interval '1 second' from generate_series(1, 500) n"
         ))
         .unwrap();
     let json = db
@@ -748,8 +735,8 @@ fn no_session_is_left_out_between_two_lists_whatever_the_order_of_the_rows() {
 fn sessions_that_will_never_go_do_not_send_a_cleanup_through_the_whole_table() {
     let (_db, mut client) = db();
     let sql = format!(
-        "insert into public.user_sessions (user_id, session_id, platform, status, ended_at)
-         select '{USER}', 'n' || n, 'web', case when n <= 300 then 'idle' else 'ended' end,
+        "insert into public.user_sessions (user_id, session_id, platform, started_at, status, ended_at)
+         select '{USER}', 'n' || n, 'web', '2020-01-01', case when n <= 300 then 'idle' else 'ended' end,
            case when n <= 300 then '-infinity' else now() - interval '100 days' + n * interval '1 minute' end
          from generate_series(1, 1000) as n"
     );

@@ -11,8 +11,8 @@ use crate::common::{Db, Run, number, sessctl_on};
 /// One user, 400 sessions to end, 300 to delete, one that stays.
 const SEED: &str = "
   insert into auth.users (id) values ('00000000-0000-4000-8000-000000000001');
-  insert into public.user_sessions (user_id, session_id, platform, status, last_heartbeat_at, ended_at)
-  select '00000000-0000-4000-8000-000000000001', 's' || i, 'web',
+  insert into public.user_sessions (user_id, session_id, platform, started_at, status, last_heartbeat_at, ended_at)
+  select '00000000-0000-4000-8000-000000000001', 's' || i, 'web', now() - interval '2 years',
     case when i <= 401 then 'active' else 'ended' end,
     case when i <= 400 then now() - interval '5 hours' else now() end,
     case when i > 401 then now() - interval '1 year' end

@@ -13,8 +13,8 @@ const SEED: &str = "
   insert into public.user_sessions (user_id, session_id, platform, last_heartbeat_at)
   select '00000000-0000-4000-8000-000000000001', 'inactive' || n, 'web', now() - interval '5 hours'
   from generate_series(1, 1000) n;
-  insert into public.user_sessions (user_id, session_id, platform, status, ended_at)
-  select '00000000-0000-4000-8000-000000000001', 'old' || n, 'web', 'ended', now() - interval '1 year' + n * interval '1 minute'
+  insert into public.user_sessions (user_id, session_id, platform, status, started_at, ended_at)
+  select '00000000-0000-4000-8000-000000000001', 'old' || n, 'web', 'ended', now() - interval '2 years', now() - interval '1 year' + n * interval '1 minute'
   from generate_series(1, 1000) n;
   analyze public.user_sessions";
 

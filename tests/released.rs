@@ -97,7 +97,7 @@ fn a_released_migration_that_changed_is_missing_or_renamed_is_found() {
     );
     assert_eq!(
         problems(&list(&fewer), &ours),
-        ["V2 policies is older than V12, which was released without it"]
+        ["V2 policies is older than V14, which was released without it"]
     );
     let mut shuffled = ours.clone();
     shuffled.swap(0, 1);

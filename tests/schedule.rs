@@ -453,6 +453,44 @@ fn without_pg_cron_it_says_how_to_come_by_it() {
 }
 
 #[test]
+fn idle_sessions_are_included_where_asked_for_and_stay_so() {
+    let Some((sandbox, mut client)) = with_jobs_that_never_run(&["--include-idle", "--minutes", "30"]) else {
+        return;
+    };
+    client
+        .batch_execute(
+            "insert into auth.users (id) values ('00000000-0000-4000-8000-000000000001');
+             insert into public.user_sessions (user_id, session_id, platform, status, last_heartbeat_at)
+             values ('00000000-0000-4000-8000-000000000001', 'idle', 'web', 'idle', now() - interval '100 years');
+             delete from sessctl.schema_history where version = (select max(version) from sessctl.schema_history)",
+        )
+        .unwrap();
+    let (level, message, hint) = check(&sandbox, &["--expect-every", "5m"], "idle");
+    assert_eq!(
+        (level.as_str(), message.as_str()),
+        ("warning", "1 idle session not seen for over 30 minutes")
+    );
+    assert!(hint.contains("--minutes 30 --include-idle"), "{hint}");
+    run(&sandbox, &["migrate"]).ok();
+    let sql = "select command from cron.job where jobname = 'sessctl-end-inactive'";
+    let command: String = client.query_one(sql, &[]).unwrap().get(0);
+    client.batch_execute(&command).unwrap();
+    assert_eq!(
+        number(
+            &mut client,
+            "select count(*) from public.user_sessions where status = 'timeout'"
+        ),
+        1
+    );
+    assert_eq!(check(&sandbox, &[], "idle").0, "ok");
+    client
+        .batch_execute("select cron.alter_job(jobid, active := false) from cron.job")
+        .unwrap();
+    let hint = check(&sandbox, &[], "schedule").2;
+    assert!(hint.contains(" --include-idle"), "{hint}");
+}
+
+#[test]
 fn a_dry_run_prints_sql_and_needs_no_database() {
     let run = Run::of(sessctl().args(["schedule", "install", "--dry-run", "--days", "30"])).ok();
     assert_eq!(

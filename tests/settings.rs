@@ -110,8 +110,8 @@ fn quoted(name: &str, value: &str) -> String {
 /// Two sessions to end, three to delete, one with a child row, and three that stay.
 const SEED: &str = "
   insert into auth.users (id) values ('00000000-0000-4000-8000-000000000001');
-  insert into public.user_sessions (user_id, session_id, platform, status, last_heartbeat_at, ended_at, last_activity_at)
-  select '00000000-0000-4000-8000-000000000001', v.*
+  insert into public.user_sessions (user_id, started_at, session_id, platform, status, last_heartbeat_at, ended_at, last_activity_at)
+  select '00000000-0000-4000-8000-000000000001', now() - interval '1 year', v.*
   from (values
     ('a', 'web', 'active', now() - interval '2 hours', null::timestamptz, now()),
     ('b', 'ios-external', 'active', now() - interval '61 minutes', null, now()),

@@ -25,6 +25,7 @@ mod released;
 mod sandbox;
 mod schedule;
 mod settings;
+mod settling;
 mod snapshot;
 mod upgrade;
 mod verify;

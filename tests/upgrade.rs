@@ -19,8 +19,8 @@ fn fill(client: &mut Client, each: u32) {
         .batch_execute(&format!(
             "delete from public.user_sessions;
              insert into auth.users (id) select md5(n::text)::uuid from generate_series(0, 3) n on conflict do nothing;
-             insert into public.user_sessions (user_id, session_id, platform, status, last_heartbeat_at, ended_at)
-             select md5((n % 4)::text)::uuid, kind || n, 'web',
+             insert into public.user_sessions (user_id, session_id, platform, started_at, status, last_heartbeat_at, ended_at)
+             select md5((n % 4)::text)::uuid, kind || n, 'web', now() - interval '1 year',
                case when kind in ('seen', 'inactive') then 'active' else 'ended' end,
                now() - case kind when 'seen' then interval '1 minute' when 'inactive' then interval '1 day' else interval '100 days' end,
                case kind when 'recent' then now() - interval '1 day' when 'old' then now() - interval '100 days' end

@@ -78,8 +78,8 @@ const SEED: &str = "
   insert into public.user_sessions (user_id, session_id, platform, last_heartbeat_at)
   select '00000000-0000-4000-8000-000000000001', 'inactive' || n, 'web', now() - interval '5 hours'
   from generate_series(1, 500) n;
-  insert into public.user_sessions (user_id, session_id, platform, status, ended_at)
-  select '00000000-0000-4000-8000-000000000001', 'old' || n, 'web', 'ended', now() - interval '1 year' + n * interval '1 minute'
+  insert into public.user_sessions (user_id, session_id, platform, status, started_at, ended_at)
+  select '00000000-0000-4000-8000-000000000001', 'old' || n, 'web', 'ended', now() - interval '2 years', now() - interval '1 year' + n * interval '1 minute'
   from generate_series(1, 500) n;
   analyze public.user_sessions";
 
@@ -558,9 +558,9 @@ fn standing_still(arguments: &[&str]) -> (Db, Running, u32) {
     db.client()
         .batch_execute(
             "insert into auth.users (id) values ('00000000-0000-4000-8000-000000000001');
-             insert into public.user_sessions (user_id, session_id, platform, status, ended_at)
-             select '00000000-0000-4000-8000-000000000001', n::text, 'web', 'ended', now() - interval '1 year'
-             from generate_series(1, 100) n;
+             insert into public.user_sessions (user_id, session_id, platform, status, started_at, ended_at)
+             select '00000000-0000-4000-8000-000000000001', n::text, 'web', 'ended', t, t
+             from generate_series(1, 100) n, (select now() - interval '1 year') as t (t);
              create function public.slow() returns trigger language plpgsql as
                'begin perform pg_sleep(60); return old; end';
              create trigger slow before delete on public.user_sessions for each row execute function public.slow()",

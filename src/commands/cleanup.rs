@@ -11,7 +11,8 @@ use crate::output::Report;
 /// Delete sessions that ended long ago
 ///
 /// A session is deleted when it ended before now minus the days (of 24 hours), by the server's clock, and its status is
-/// neither active nor idle again.
+/// neither active nor idle again. Ended sessions with an implausible ended_at are settled first: they ended when they were
+/// last seen.
 #[derive(ClapArgs, Debug)]
 pub struct Args {
     /// Days since a session ended

@@ -22,7 +22,8 @@ enum EndedAt {
 ///
 /// A session is ended when its status is active and it was last seen before now minus the minutes, by the server's
 /// clock. Last seen is the first of last_heartbeat_at, last_activity_at, updated_at and created_at that is set and not in
-/// the future (by more than five minutes).
+/// the future (by more than five minutes). Ended sessions with an implausible ended_at are settled first: they ended when they
+/// were last seen.
 #[derive(ClapArgs, Debug)]
 pub struct Args {
     /// Minutes without a sign of life

@@ -1,4 +1,4 @@
--- sessctl's jobs in pg_cron, and the number that each gives its function. $1: the jobs' names.
+-- sessctl's jobs in pg_cron, the number that each gives its function, and whether it ends idle sessions too. $1: the jobs' names.
 select coalesce(json_agg(json_build_object(
   'id', j.jobid,
   'name', j.jobname,
@@ -8,7 +8,8 @@ select coalesce(json_agg(json_build_object(
   'is_here', j.database = current_database(),
   'username', j.username,
   'threshold', substring(
-    j.command from '(?:end_inactive|cleanup|_sessions)\s*\(\s*(?:[a-z_]+\s*=>\s*)?([0-9]{1,8})\M')::integer
+    j.command from '(?:end_inactive|cleanup|_sessions)\s*\(\s*(?:[a-z_]+\s*=>\s*)?([0-9]{1,8})\M')::integer,
+  'includes_idle', j.command ~* '\mtrue\M'
 ) order by j.jobname, j.jobid), '[]')::text
 from cron.job as j
 where j.jobname = any ($1)

@@ -1,6 +1,6 @@
 //! Active sessions that end-inactive should have ended.
 
-use super::scene::{Count, Scene};
+use super::scene::{ByIndex, Count, Scene};
 use super::{Answer, Finding, counted};
 use crate::database::Value;
 use crate::maintenance::END_INACTIVE;
@@ -13,18 +13,24 @@ pub(super) async fn check(scene: &Scene<'_>) -> Answer {
         ("slack", Value::Int(plan.slack(&END_INACTIVE))),
     ];
     let judge = |number| judge(number, minutes, &plan.command(&END_INACTIVE));
-    scene.count_in_views(include_str!("inactive.sql"), &values, judge).await
+    scene
+        .count_in_views(include_str!("inactive.sql"), ByIndex::All, &values, judge)
+        .await
 }
 
-fn judge(number: Count, minutes: i32, command: &str) -> Finding {
-    let span = match minutes {
+/// A number of minutes in words.
+pub(super) fn span(minutes: i32) -> String {
+    match minutes {
         1 => "a minute".into(),
         60 => "an hour".into(),
         _ => format!("{minutes} minutes"),
-    };
+    }
+}
+
+fn judge(number: Count, minutes: i32, command: &str) -> Finding {
     counted(
         number,
-        &format!("active sessions not seen for over {span}"),
+        &format!("active sessions not seen for over {}", span(minutes)),
         format!("run {command}, and have cron or sessctl schedule run it"),
     )
 }

@@ -161,6 +161,7 @@ mod tests {
             finished_at: None,
             outcome: outcome.into(),
             rows: 0,
+            settled: 0,
             left: Some(900),
             message: Some("out of luck\nand more".into()),
         }

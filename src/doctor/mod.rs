@@ -1,12 +1,15 @@
 //! What may go wrong that neither status nor verify says. One file per check: its judgement and its test, its SQL beside
 //! it. [`examine`] has their list.
 
+mod backdated;
 mod client_clocks;
 mod clock;
 mod connection;
 mod dead_rows;
 mod foreign_keys;
 mod grants;
+mod idle;
+mod implausible_end;
 mod implausible_times;
 mod inactive;
 mod jobs;
@@ -88,7 +91,10 @@ pub(crate) async fn examine(database: &Database, asked: Asked) -> Result<Vec<Lin
         listed("end-inactive-job", jobs::check(scene, &END_INACTIVE)),
         listed("cleanup-job", jobs::check(scene, &CLEANUP)),
         listed("inactive", inactive::check(scene)),
+        listed("idle", idle::check(scene)),
         listed("past-retention", past_retention::check(scene)),
+        listed("implausible-end", implausible_end::check(scene)),
+        listed("backdated", backdated::check(scene)),
         listed("implausible-times", implausible_times::check(scene)),
         listed("client-clocks", client_clocks::check(scene)),
         listed("resumed", resumed::check(scene)),

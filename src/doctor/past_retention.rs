@@ -1,6 +1,6 @@
 //! Sessions that cleanup should have deleted.
 
-use super::scene::{Count, Scene};
+use super::scene::{ByIndex, Count, Scene};
 use super::{Answer, Finding, counted};
 use crate::database::Value;
 use crate::maintenance::CLEANUP;
@@ -14,7 +14,7 @@ pub(super) async fn check(scene: &Scene<'_>) -> Answer {
     ];
     let judge = |number| judge(number, days, &plan.command(&CLEANUP));
     scene
-        .count_in_views(include_str!("past_retention.sql"), &values, judge)
+        .count_in_views(include_str!("past_retention.sql"), ByIndex::All, &values, judge)
         .await
 }
 

@@ -31,6 +31,8 @@ pub(super) struct CronJob {
     pub(super) username: String,
     /// The number in its command, where it has one.
     pub(super) threshold: Option<i32>,
+    /// Whether its command ends idle sessions too.
+    pub(super) includes_idle: bool,
 }
 
 impl CronJob {
@@ -83,6 +85,13 @@ impl Plan {
             .unwrap_or(job.threshold)
     }
 
+    /// Whether idle sessions are ended too: by a job of pg_cron, or by the last run.
+    pub(super) fn includes_idle(&self) -> bool {
+        self.cron_jobs_of(&END_INACTIVE)
+            .any(|cron_job| cron_job.active && cron_job.includes_idle)
+            || self.state(&END_INACTIVE).is_some_and(|state| state.include_idle)
+    }
+
     pub(super) fn period(&self, job: &JobSpec) -> Period {
         let asked = self.asked.expect_every.filter(|_| job.name == END_INACTIVE.name);
         let scheduled = || {
@@ -109,7 +118,12 @@ impl Plan {
         } else {
             "--days"
         };
-        format!("sessctl {} {flag} {}", job.name, self.threshold(job))
+        let idle = if job.name == END_INACTIVE.name && self.includes_idle() {
+            " --include-idle"
+        } else {
+            ""
+        };
+        format!("sessctl {} {flag} {}{idle}", job.name, self.threshold(job))
     }
 
     /// The command that has pg_cron run the jobs, with the numbers in force and the schedules that are there.
@@ -119,6 +133,9 @@ impl Plan {
             self.threshold(&END_INACTIVE),
             self.threshold(&CLEANUP)
         );
+        if self.includes_idle() {
+            command.push_str(" --include-idle");
+        }
         for job in [&END_INACTIVE, &CLEANUP] {
             if let Some(cron_job) = self.cron_jobs_of(job).next()
                 && cron_job.schedule != job.cron_schedule
@@ -148,6 +165,7 @@ mod tests {
         JobState {
             job: job.name.into(),
             threshold: Some(threshold),
+            include_idle: false,
             last_run: None,
             last_success: None,
         }
@@ -184,6 +202,32 @@ mod tests {
             plan.install(),
             "sessctl schedule install --minutes 60 --days 90 --end-inactive '*/10 * * * *'"
         );
+    }
+
+    #[test]
+    fn idle_sessions_stay_included_by_pg_cron_or_by_the_last_run() {
+        let mut plan = Plan::default();
+        assert!(!plan.includes_idle());
+        plan.cron_jobs = vec![CronJob {
+            includes_idle: true,
+            ..cron_job(&END_INACTIVE, 60, "*/5 * * * *")
+        }];
+        assert_eq!(
+            plan.command(&END_INACTIVE),
+            "sessctl end-inactive --minutes 60 --include-idle"
+        );
+        assert_eq!(
+            plan.install(),
+            "sessctl schedule install --minutes 60 --days 90 --include-idle"
+        );
+        plan.cron_jobs[0].active = false;
+        assert!(!plan.includes_idle());
+        plan.states = Some(vec![JobState {
+            include_idle: true,
+            ..state(&END_INACTIVE, 60)
+        }]);
+        assert!(plan.includes_idle());
+        assert_eq!(plan.command(&CLEANUP), "sessctl cleanup --days 90");
     }
 
     #[test]

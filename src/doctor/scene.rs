@@ -24,6 +24,9 @@ const LOCK_LIMIT: u32 = 500;
 const SMALL: u64 = 4_096;
 /// How many blocks a sample has.
 const SAMPLE: u64 = 2_000;
+/// No plan but one that finds rows by an index, one by one, or by bitmaps of several indexes.
+const INDEXES: &str = "set local enable_seqscan = off; set local enable_bitmapscan = off";
+const BITMAPS: &str = "set local enable_seqscan = off; set local enable_indexscan = off";
 /// Up to so many sessions are counted by an index.
 const FEW: u64 = 1_000;
 
@@ -70,6 +73,8 @@ pub(super) struct PgCron {
 pub(super) enum ByIndex {
     /// All of them.
     All,
+    /// All of them, by several indexes at once.
+    AllByBitmap,
     /// Some of them, by this query.
     Some(&'static str),
     None,
@@ -147,13 +152,14 @@ impl<'a> Scene<'a> {
     pub(super) async fn count_in_views(
         &self,
         rows: &str,
+        by_index: ByIndex,
         values: &[(&str, Value<'_>)],
         judge: impl Fn(Count) -> Finding,
     ) -> Answer {
         if self.objects.table.is_some() && !self.objects.has_views {
             return Ok(Some(not_migrated()));
         }
-        self.count(rows, ByIndex::All, values, judge).await
+        self.count(rows, by_index, values, judge).await
     }
 
     async fn number(&self, rows: &str, by_index: ByIndex, values: &[(&str, Value<'_>)]) -> Result<Count, Failure> {
@@ -166,15 +172,19 @@ impl<'a> Scene<'a> {
             });
         };
         let few = match by_index {
-            ByIndex::All => Some(whole(rows, values)),
+            ByIndex::All | ByIndex::AllByBitmap => Some(whole(rows, values)),
             ByIndex::Some(rows) => Some(whole(rows, values)),
             ByIndex::None => None,
         };
         let mut found = 0;
         if let Some(rows) = few {
             let by_limit = count(&format!("select from ({rows}) as f limit {}", FEW + 1));
-            let number: Option<u64> = self.by_index(&by_limit).await?;
-            if let (Some(number @ ..=FEW), ByIndex::All) = (number, by_index) {
+            let settings = match by_index {
+                ByIndex::AllByBitmap => BITMAPS,
+                _ => INDEXES,
+            };
+            let number: Option<u64> = self.by_index_alone(settings, &by_limit).await?;
+            if let (Some(number @ ..=FEW), ByIndex::All | ByIndex::AllByBitmap) = (number, by_index) {
                 return Ok(Count {
                     number,
                     is_estimate: false,
@@ -203,7 +213,10 @@ impl<'a> Scene<'a> {
 
     /// The JSON value of a query that an index answers fast. None where it does not.
     pub(super) async fn by_index<T: DeserializeOwned>(&self, sql: &str) -> Result<Option<T>, Failure> {
-        let settings = "set local enable_seqscan = off; set local enable_bitmapscan = off";
+        self.by_index_alone(INDEXES, sql).await
+    }
+
+    async fn by_index_alone<T: DeserializeOwned>(&self, settings: &str, sql: &str) -> Result<Option<T>, Failure> {
         match query(self.database, settings, PROBE_LIMIT, sql, &[]).await {
             Ok(answer) => Ok(Some(answer)),
             Err(error) if error.code() == Some(&SqlState::QUERY_CANCELED) => Ok(None),

@@ -13,10 +13,11 @@ select json_build_object(
     select json_build_object(
       'is_readable', has_table_privilege(t.oid, 'SELECT'),
       'has_columns', (
-        select count(*) = 6
+        select count(*) = 7
         from pg_catalog.pg_attribute as a
         where a.attrelid = t.oid and not a.attisdropped and a.attname in (
-          'status', 'started_at', 'ended_at', 'last_heartbeat_at', 'last_activity_at', 'updated_at')
+          'status', 'started_at', 'ended_at', 'last_heartbeat_at', 'last_activity_at', 'updated_at',
+          'created_at')
       )
     )
     from relations as t
@@ -31,9 +32,9 @@ select json_build_object(
   ),
   'has_history', exists (select from relations as t where t.name = 'sessctl.schema_history'),
   'has_views', (
-    select count(*) = 2
+    select count(*) = 3
     from relations as v
-    where v.name in ('sessctl.session_last_seen', 'sessctl.ended_session') and v.kind = 'v'
+    where v.kind = 'v' and v.name in ('sessctl.session_last_seen', 'sessctl.ended_last_seen', 'sessctl.ended_session')
   ),
   'pg_cron', (
     select json_build_object(

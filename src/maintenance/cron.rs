@@ -1,6 +1,6 @@
 //! The pg_cron jobs: the command of each, which `schedule install` schedules and `migrate` brings up to date.
 
-use super::{JOBS, JobSpec};
+use super::{END_INACTIVE, JOBS, JobSpec};
 
 /// The names of the pg_cron jobs.
 pub(crate) fn names() -> Vec<&'static str> {
@@ -11,11 +11,23 @@ impl JobSpec {
     /// What pg_cron runs for this job. One row comes back for each session, so that pg_cron's log has their number. A run is
     /// one transaction under the server's statement_timeout (two minutes on the platform), so its rows are limited; a
     /// backlog takes several runs.
-    pub(crate) fn cron_command(&self, threshold: i32) -> String {
+    /// include_idle is of no meaning to a cleanup.
+    pub(crate) fn cron_command(&self, threshold: i32, include_idle: bool) -> String {
         let Self {
             function, cron_limit, ..
         } = self;
-        format!("select from generate_series(1, {function}({threshold}, {cron_limit}))")
+        let idle = if include_idle && self.has_idle() { ", true" } else { "" };
+        format!("select from generate_series(1, {function}({threshold}, {cron_limit}{idle}))")
+    }
+
+    /// Whether the job may do idle sessions too.
+    fn has_idle(&self) -> bool {
+        self.name == END_INACTIVE.name
+    }
+
+    /// Whether a command that [`Self::cron_threshold`] understands does idle sessions too.
+    pub(crate) fn cron_includes_idle(&self, command: &str) -> bool {
+        command.to_ascii_lowercase().contains("true")
     }
 
     /// The minutes or days in a command that a version of sessctl scheduled for this job, or that calls its function alone;
@@ -29,6 +41,10 @@ impl JobSpec {
         let argument = [self.function, self.public_function].iter().find_map(|function| {
             let arguments = call.strip_prefix(function)?.strip_prefix('(')?.strip_suffix(')')?;
             let limit = format!(",{}", self.cron_limit);
+            let idle = format!("{limit},true");
+            if let (true, Some(arguments)) = (self.has_idle(), arguments.strip_suffix(&idle)) {
+                return Some(arguments);
+            }
             Some(arguments.strip_suffix(&limit).unwrap_or(arguments))
         })?;
         let threshold = argument.parse().ok()?;
@@ -39,13 +55,17 @@ impl JobSpec {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::maintenance::{CLEANUP, END_INACTIVE};
+    use crate::maintenance::CLEANUP;
 
     #[test]
     fn every_command_that_was_ever_scheduled_is_understood() {
         for (command, minutes) in [
             ("select from generate_series(1, sessctl.end_inactive(60, 50000))", 60),
             ("SELECT FROM generate_series(1, sessctl.end_inactive(30,\n50000)) ;", 30),
+            (
+                "select from generate_series(1, sessctl.end_inactive(29, 50000, true))",
+                29,
+            ),
             ("select sessctl.end_inactive(61)", 61),
             ("select sessctl.end_inactive(62, 50000);", 62),
             (" select public.end_inactive_sessions(5256000)", 5_256_000),
@@ -57,7 +77,11 @@ mod tests {
             Some(365)
         );
         for job in JOBS {
-            assert_eq!(job.cron_threshold(&job.cron_command(7)), Some(7));
+            for include_idle in [false, true] {
+                let command = job.cron_command(7, include_idle);
+                assert_eq!(job.cron_threshold(&command), Some(7));
+                assert_eq!(job.cron_includes_idle(&command), include_idle && job.has_idle());
+            }
         }
     }
 
@@ -72,6 +96,8 @@ mod tests {
             "select sessctl.end_inactive(99999999999)",
             "select sessctl.end_inactive(60); delete from public.user_sessions",
             "select sessctl.cleanup(90)",
+            "select sessctl.end_inactive(60, true)",
+            "select sessctl.end_inactive(60, 50000, false)",
             "select sessctl.end_inactive(60), sessctl.end_inactive(60)",
             "select from generate_series(1, sessctl.end_inactive(60, 50000)), public.other",
             "call sessctl.end_inactive(60)",

@@ -88,7 +88,7 @@ impl Run<'_> {
             return Err(self.no_answer_in_time().await);
         }
         let end = tokio::select! {
-            left = self.count(Some(cutoff)) => return Ok(End::OutOfTime { left: left.ok().map(|left| left.rows) }),
+            left = self.count(Some(cutoff)) => return Ok(End::OutOfTime { left: left.ok().map(|count| count.left) }),
             () = sleep_until(until) => End::OutOfTime { left: None },
             () = self.halts.stop.requested() => End::Interrupted,
         };

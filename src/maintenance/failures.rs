@@ -10,7 +10,10 @@ const MAX_NAMED: usize = 5;
 pub struct Failures {
     /// How many; at least so many where some were given up.
     pub(super) rows: u64,
+    /// Whether some were given up in this phase of the run.
     pub(super) is_at_least: bool,
+    /// Those of the phases before this one.
+    rows_before: u64,
     /// Why, with how many rows that failed alone, and the ids of some.
     reasons: BTreeMap<String, (u64, Vec<String>)>,
     /// What to do, where something is known.
@@ -38,6 +41,17 @@ impl Failures {
             self.rows += rows;
             self.reasons.entry(reason).or_default().0 += rows;
         }
+    }
+
+    /// How many in this phase of the run.
+    pub(super) fn rows_of_phase(&self) -> u64 {
+        self.rows - self.rows_before
+    }
+
+    /// The next phase of the run begins.
+    pub(super) fn next_phase(&mut self) {
+        self.rows_before = self.rows;
+        self.is_at_least = false;
     }
 
     pub(super) fn is_empty(&self) -> bool {

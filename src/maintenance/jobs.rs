@@ -12,6 +12,9 @@ pub(crate) struct JobState {
     pub(crate) job: String,
     /// Minutes or days of the last run.
     pub(crate) threshold: Option<i32>,
+    /// Whether the newest run ends idle sessions too.
+    #[serde(skip_serializing)]
+    pub(crate) include_idle: bool,
     pub(crate) last_run: Option<RunState>,
     pub(crate) last_success: Option<RunState>,
 }
@@ -29,6 +32,8 @@ pub(crate) struct RunState {
     /// done, skipped, interrupted, incomplete, failed, lost, or running.
     pub(crate) outcome: String,
     pub(crate) rows: u64,
+    /// Ended sessions whose implausible ended_at was replaced before.
+    pub(crate) settled: u64,
     /// Where they were counted.
     pub(crate) left: Option<u64>,
     pub(crate) message: Option<String>,

@@ -15,6 +15,7 @@ mod lag;
 mod net;
 mod other;
 mod outcome;
+mod phase;
 mod record;
 mod recovery;
 mod run;
@@ -72,18 +73,32 @@ pub struct JobSpec {
 #[derive(Debug)]
 struct Statements {
     start: &'static str,
+    count: &'static str,
+    /// Whether a run must be confirmed, where it may have to be.
+    narrower: Option<&'static str>,
+    /// What a run that did much leaves tidy, so that the next one finds out quickly that nothing is due.
+    walk: Option<&'static str>,
+    work: Phase,
+}
+
+/// The statements of a scan in batches.
+#[derive(Debug)]
+struct Phase {
     /// Absent where batches are not taken from a list.
     candidates: Option<&'static str>,
     step: &'static str,
     /// Lists a slice that must be divided. Absent where batches are taken from a list.
     slice: Option<&'static str>,
     leftovers: &'static str,
-    count: &'static str,
-    /// Whether a run must be confirmed, where it may have to be.
-    narrower: Option<&'static str>,
-    /// What a run that did much leaves tidy, so that the next one finds out quickly that nothing is due.
-    walk: Option<&'static str>,
 }
+
+/// What comes before the work of every job: ended sessions with an implausible ended_at get a plausible one.
+static SETTLE: Phase = Phase {
+    candidates: Some(include_str!("settle/candidates.sql")),
+    step: include_str!("settle/step.sql"),
+    slice: None,
+    leftovers: include_str!("settle/leftovers.sql"),
+};
 
 /// Ends sessions without a sign of life.
 pub static END_INACTIVE: JobSpec = JobSpec {
@@ -102,13 +117,15 @@ pub static END_INACTIVE: JobSpec = JobSpec {
     cron_limit: 50_000,
     sql: Statements {
         start: include_str!("end_inactive/start.sql"),
-        candidates: Some(include_str!("end_inactive/candidates.sql")),
-        step: include_str!("end_inactive/step.sql"),
-        slice: None,
-        leftovers: include_str!("end_inactive/leftovers.sql"),
         count: include_str!("end_inactive/count.sql"),
         narrower: None,
         walk: None,
+        work: Phase {
+            candidates: Some(include_str!("end_inactive/candidates.sql")),
+            step: include_str!("end_inactive/step.sql"),
+            slice: None,
+            leftovers: include_str!("end_inactive/leftovers.sql"),
+        },
     },
 };
 
@@ -129,13 +146,15 @@ pub static CLEANUP: JobSpec = JobSpec {
     cron_limit: 500_000,
     sql: Statements {
         start: include_str!("cleanup/start.sql"),
-        candidates: None,
-        step: include_str!("cleanup/step.sql"),
-        slice: Some(include_str!("cleanup/slice.sql")),
-        leftovers: include_str!("cleanup/leftovers.sql"),
         count: include_str!("cleanup/count.sql"),
         narrower: Some(include_str!("cleanup/narrower.sql")),
         walk: Some(include_str!("cleanup/walk.sql")),
+        work: Phase {
+            candidates: None,
+            step: include_str!("cleanup/step.sql"),
+            slice: Some(include_str!("cleanup/slice.sql")),
+            leftovers: include_str!("cleanup/leftovers.sql"),
+        },
     },
 };
 

@@ -16,6 +16,8 @@ pub struct Outcome {
     pub(super) job: &'static JobSpec,
     #[serde(flatten, serialize_with = "under_own_key")]
     pub(super) rows: (&'static str, u64),
+    /// Ended sessions whose implausible ended_at was replaced before.
+    pub(super) settled: u64,
     pub(super) batches: u64,
     #[serde(serialize_with = "micros")]
     pub(super) cutoff: String,
@@ -109,6 +111,14 @@ impl Outcome {
         }
         if self.skipped {
             text = format!("{text}; another run is running, and took over");
+        }
+        if self.settled > 0 {
+            let verb = if self.dry_run { "would settle" } else { "settled" };
+            let sessions = if self.settled == 1 { "session" } else { "sessions" };
+            text = format!(
+                "{text}; {verb} {} ended {sessions} with an implausible ended_at",
+                count(self.settled)
+            );
         }
         if self.failed > 0 {
             text = format!("{text}; {} could not be {}", count(self.failed), self.job.done);

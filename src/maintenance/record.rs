@@ -18,6 +18,7 @@ pub(super) struct RunRecord {
     /// Raised after each fault: a batch of an older generation rolls back.
     generation: i64,
     pub(super) rows: u64,
+    pub(super) settled: u64,
     pub(super) batches: u64,
 }
 
@@ -27,6 +28,7 @@ pub(super) struct Stored {
     #[serde(default)]
     generation: Option<i64>,
     rows_done: u64,
+    rows_settled: u64,
     batches: u64,
 }
 
@@ -37,6 +39,7 @@ impl RunRecord {
             job,
             generation: 0,
             rows: 0,
+            settled: 0,
             batches: 0,
         }
     }
@@ -56,9 +59,15 @@ impl RunRecord {
         self.generation += 1;
     }
 
+    /// How many sessions the run has changed.
+    pub(super) fn changed(&self) -> u64 {
+        self.rows + self.settled
+    }
+
     /// Takes the run's totals from a batch.
     pub(super) fn add(&mut self, step: &Step) {
         self.rows = step.rows_done.unwrap_or(self.rows);
+        self.settled = step.rows_settled.unwrap_or(self.settled);
         self.batches = step.batches.unwrap_or(self.batches);
     }
 
@@ -66,6 +75,7 @@ impl RunRecord {
     pub(super) fn take(&mut self, stored: &Stored) {
         self.generation = stored.generation.unwrap_or(self.generation);
         self.rows = stored.rows_done;
+        self.settled = stored.rows_settled;
         self.batches = stored.batches;
     }
 

@@ -40,12 +40,17 @@ struct Start {
     /// Nothing is due here, and another run is running.
     skipped: bool,
     candidates: Option<Candidates>,
+    /// The sessions to settle first.
+    unsettled: Candidates,
 }
 
 #[derive(Deserialize)]
 pub(super) struct Count {
     cutoff: String,
-    pub(super) rows: u64,
+    rows: u64,
+    settled: u64,
+    /// Sessions to do and to settle, each once.
+    pub(super) left: u64,
 }
 
 /// Runs a job until nothing is left, or as far as the options let it.
@@ -73,6 +78,8 @@ pub async fn run(
         database,
         record: RunRecord::new(work.job),
         in_doubt: false,
+        is_settling: false,
+        left_unsettled: 0,
         strategy: Strategy::TimeSlices(None),
         size: BatchSize::new(work.job.first_batch, work.batch_size),
         failures: 0,
@@ -88,6 +95,7 @@ pub async fn run(
     let mut outcome = Outcome {
         job: work.job,
         rows: (work.job.done, 0),
+        settled: 0,
         batches: 0,
         cutoff: String::new(),
         dry_run: options.dry_run,
@@ -109,14 +117,15 @@ pub async fn run(
             }
         });
         let counted = counted.await?;
-        (outcome.rows.1, outcome.cutoff) = (counted.rows, counted.cutoff);
+        (outcome.rows.1, outcome.settled, outcome.cutoff) = (counted.rows, counted.settled, counted.cutoff);
     } else {
         let start = run
             .unless_halted("stopped before anything was done", Run::start)
             .await?;
         outcome.cutoff = start.cutoff;
         outcome.skipped = start.skipped;
-        if start.due {
+        run.is_settling = !start.unsettled.is_done();
+        if start.due || run.is_settling {
             run.unless_halted("stopped before anything was done", async |run| {
                 match run.question(&outcome.cutoff).await? {
                     Some(question) => confirm(&question).await,
@@ -124,9 +133,11 @@ pub async fn run(
                 }
             })
             .await?;
-            run.strategy = start
-                .candidates
-                .map_or(Strategy::TimeSlices(None), Strategy::Candidates);
+            run.strategy = match start.candidates {
+                _ if run.is_settling => Strategy::Candidates(start.unsettled),
+                Some(candidates) => Strategy::Candidates(candidates),
+                None => Strategy::TimeSlices(None),
+            };
             match run.work_through(&outcome.cutoff).await? {
                 End::Finished { left } => outcome.left = left,
                 End::Skipped => {
@@ -143,7 +154,8 @@ pub async fn run(
                 }
             }
         }
-        (outcome.rows.1, outcome.batches) = (run.record.rows, run.record.batches);
+        (outcome.rows.1, outcome.settled) = (run.record.rows, run.record.settled);
+        outcome.batches = run.record.batches;
         outcome.failures = run.unable;
         outcome.failed = outcome.failures.rows;
     }
@@ -163,6 +175,10 @@ pub(super) struct Run<'a> {
     pub(super) record: RunRecord,
     /// A batch was sent, and its answer has not come.
     pub(super) in_doubt: bool,
+    /// Ended sessions are being settled; the job's own work comes then.
+    pub(super) is_settling: bool,
+    /// Sessions to settle whose rows others have locked.
+    pub(super) left_unsettled: u64,
     pub(super) strategy: Strategy,
     pub(super) size: BatchSize,
     /// Failures since the last batch that worked.
@@ -325,7 +341,8 @@ impl Run<'_> {
         if self.division.is_none() {
             self.list(cutoff).await?;
             if let Strategy::Finished { is_clean } = self.strategy {
-                return self.end_scan(cutoff, is_clean).await;
+                let end = self.end_scan(cutoff, is_clean).await?;
+                return Ok(self.end_phase(end));
             }
         }
         let rows = self.size.rows();
@@ -340,7 +357,7 @@ impl Run<'_> {
             ("candidates", candidates.into()),
             ("position", position.into()),
         ];
-        let sql = self.bind(self.work.job.sql.step, &values);
+        let sql = self.bind(self.phase().step, &values);
         self.in_doubt = true;
         let result: Result<Step, _> = self.database.transact_within(self.batch_timeout, "", &sql).await;
         // An error of the server says that nothing was committed, a lost connection nothing.
@@ -362,7 +379,8 @@ impl Run<'_> {
 
     /// Lists candidates where all of the last list are done.
     async fn list(&mut self, cutoff: &str) -> Result<(), QueryError> {
-        while let (Strategy::Candidates(list), Some(sql)) = (&mut self.strategy, self.work.job.sql.candidates)
+        let candidates = self.phase().candidates;
+        while let (Strategy::Candidates(list), Some(sql)) = (&mut self.strategy, candidates)
             && list.is_done()
         {
             let place = list.last_listed().to_owned();

@@ -47,7 +47,7 @@ impl Run<'_> {
     pub(super) async fn divide(&mut self, cutoff: &str, error: &QueryError) -> Result<(), Failure> {
         let Some(divided) = &mut self.division else {
             let max_rows = self.size.rows();
-            let (rows, step) = match self.work.job.sql.slice {
+            let (rows, step) = match self.phase().slice {
                 None => (
                     self.strategy.next(max_rows).unwrap_or_default().to_owned(),
                     Step::default(),
@@ -102,16 +102,16 @@ impl Run<'_> {
     /// nobody holds: a table that was rewritten meanwhile has its rows elsewhere. What several scans do not reach, a trigger or rule
     /// prevents.
     pub(super) async fn end_scan(&mut self, cutoff: &str, is_clean: bool) -> Result<Option<End>, QueryError> {
-        if is_clean && self.unable.is_empty() {
+        if is_clean && self.unable.rows_of_phase() == 0 {
             return Ok(Some(End::Finished { left: None }));
         }
-        let sql = self.bind(self.work.job.sql.leftovers, &[("cutoff", Value::Text(cutoff))]);
+        let sql = self.bind(self.phase().leftovers, &[("cutoff", Value::Text(cutoff))]);
         let Some(left) = self.database.transact::<Option<Leftovers>>("", &sql).await? else {
             return Ok(Some(End::Finished { left: None }));
         };
-        let mut free = left.free.saturating_sub(self.unable.rows);
+        let mut free = left.free.saturating_sub(self.unable.rows_of_phase());
         // Others may have held them when their turn came.
-        let is_idle = self.record.rows == self.scan_began_at;
+        let is_idle = self.record.changed() == self.scan_began_at;
         self.idle_scans = if is_idle { self.idle_scans + 1 } else { 0 };
         if free > 0 && self.idle_scans < IDLE_SCANS {
             if is_idle {
@@ -125,7 +125,7 @@ impl Run<'_> {
             // Nothing here can prevent the work without an error: others hold them again and again.
             locked += std::mem::take(&mut free);
         }
-        let verb = if self.work.job.sql.slice.is_some() {
+        let verb = if self.phase().slice.is_some() {
             "deletion"
         } else {
             "update"
@@ -151,11 +151,11 @@ impl Run<'_> {
 
     /// The next batch is the first of a scan: rows may be elsewhere.
     pub(super) fn restart(&mut self) {
-        self.strategy = match self.work.job.sql.candidates {
+        self.strategy = match self.phase().candidates {
             Some(_) => Strategy::Candidates(Candidates::default()),
             None => Strategy::TimeSlices(None),
         };
         self.division = None;
-        self.scan_began_at = self.record.rows;
+        self.scan_began_at = self.record.changed();
     }
 }

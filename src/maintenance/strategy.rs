@@ -27,6 +27,9 @@ pub(super) struct Step {
     pub(super) batches: Option<u64>,
     /// Of the whole run.
     pub(super) rows_done: Option<u64>,
+    /// Of the whole run, where the batch settled sessions.
+    #[serde(default)]
+    pub(super) rows_settled: Option<u64>,
     #[serde(default)]
     position: Option<String>,
     #[serde(default)]

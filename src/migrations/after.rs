@@ -65,7 +65,7 @@ pub(super) async fn update_cron_jobs(applying: Applying<'_>) -> Result<(), Failu
                 ));
                 continue;
             };
-            let current = spec.cron_command(threshold);
+            let current = spec.cron_command(threshold, spec.cron_includes_idle(command));
             if current != *command {
                 let parameters = [(id as _, Type::INT8), (&current as _, Type::TEXT)];
                 let sql = "select to_json(true)::text from (select cron.alter_job($1, command => $2)) as altered";

@@ -246,4 +246,4 @@ update pg_index set indisvalid = false where indexrelid = 'sessctl.schema_histor
 -- name: a column of a private table that must be written
 alter table sessctl.schema_history add column must text default 'x' not null; alter table sessctl.schema_history alter column must drop default;
 -- name: a blank within a literal of a view
-do $x$ declare d text := pg_get_viewdef('sessctl.ended_session'::regclass); begin assert strpos(d, $$'idle'$$) > 0; execute 'create or replace view sessctl.ended_session with (security_invoker = true) as ' || replace(d, $$'idle'$$, $$'id le'$$); end $x$;
+do $x$ declare d text := pg_get_viewdef('sessctl.ended_last_seen'::regclass); begin assert strpos(d, $$'timeout'$$) > 0; execute 'create or replace view sessctl.ended_last_seen with (security_invoker = true) as ' || replace(d, $$'timeout'$$, $$'time out'$$); end $x$;

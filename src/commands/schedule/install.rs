@@ -19,6 +19,9 @@ pub(super) struct Install {
     /// Minutes without a sign of life
     #[arg(long, value_name = "N", default_value_t = END_INACTIVE.threshold, value_parser = clap::value_parser!(i32).range(END_INACTIVE.range.clone()))]
     minutes: i32,
+    /// End idle sessions too
+    #[arg(long)]
+    include_idle: bool,
     /// When to delete old sessions, as cron has it (UTC on the platform)
     #[arg(long, value_name = "SCHEDULE", default_value = CLEANUP.cron_schedule)]
     cleanup: String,
@@ -47,7 +50,7 @@ impl Install {
         jobs.map(|(job, schedule, threshold)| Job {
             name: job.cron_job,
             schedule: schedule.clone(),
-            command: job.cron_command(threshold),
+            command: job.cron_command(threshold, self.include_idle),
         })
     }
 

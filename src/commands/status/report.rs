@@ -18,6 +18,15 @@ fn words(state: State) -> (&'static str, Style) {
     }
 }
 
+/// How many a run did.
+fn sessions(run: &RunState) -> String {
+    let rows = count(run.rows);
+    match run.settled {
+        0 => rows,
+        settled => format!("{rows}, {} settled", count(settled)),
+    }
+}
+
 /// The cells of a job's row.
 fn job_cells(out: &Page<'_>, job: &JobState) -> Vec<Text> {
     let started = |run: &RunState| Text::from(run.started_at.format("%F %T").to_string());
@@ -34,13 +43,13 @@ fn job_cells(out: &Page<'_>, job: &JobState) -> Vec<Text> {
                 started(run),
                 by(run),
                 out.paint(style, &run.outcome),
-                count(run.rows).into(),
+                sessions(run).into(),
             ]);
         }
         None => cells.extend(["never", "", "", ""].map(Text::from)),
     }
     match &job.last_success {
-        Some(run) => cells.extend([started(run), by(run), count(run.rows).into()]),
+        Some(run) => cells.extend([started(run), by(run), sessions(run).into()]),
         None => cells.push("never".into()),
     }
     cells

@@ -1,5 +1,6 @@
 -- Whether a cleanup keeps fewer days than the last recorded run, and takes over half of the table: how many days that one kept,
--- how many sessions go, and how many there are. Null: it is not so. A large table's rows are estimated.
+-- how many sessions go, those included that are settled first, and how many there are. Null: it is not so. A large table's rows are
+-- estimated.
 select (
   select json_build_object('last_days', j.threshold, 'due', d.due, 'rows', t.estimate)
   from sessctl.job as j
@@ -14,7 +15,12 @@ select (
   ) as t
   cross join lateral (
     select count(*) as due
-    from (select from sessctl.ended_session as s where s.ended_at < :cutoff limit t.estimate / 2 + 1) as s
+    from (
+      select from sessctl.ended_session as s where s.ended_at < :cutoff
+      union all
+      select from sessctl.ended_last_seen as s where s.is_implausible and s.last_seen < :cutoff
+      limit t.estimate / 2 + 1
+    ) as s
   ) as d
   where j.name = :job and d.due > t.estimate / 2
 )::text

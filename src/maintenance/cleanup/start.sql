@@ -1,12 +1,15 @@
--- The cutoff of a cleanup by the server's clock, and whether a session is past retention. With none the run is recorded, and
--- over.
+-- The cutoff of a cleanup by the server's clock, the sessions to settle, and whether a session is past retention. With none of both
+-- the run is recorded, and over.
 select json_build_object(
   'cutoff', s.cutoff, 'due', s.due,
-  'skipped', not s.due and not sessctl.run_idle(:run, :job, :source, s.cutoff, :threshold, :generation)
+  'skipped', not s.due and cardinality(s.unsettled) = 0
+    and not sessctl.run_idle(:run, :job, :source, s.cutoff, :threshold, :generation),
+  'unsettled', json_build_object(
+    'rows', array_to_string(s.unsettled, ' '), 'complete', cardinality(s.unsettled) < :list_size)
 )::text
 from (
-  select c.cutoff, sessctl.cleanup_is_due(c.cutoff)
+  select c.cutoff, sessctl.cleanup_is_due(c.cutoff), sessctl.settle_due(:list_size)
   from sessctl.cleanup_cutoff(:threshold) as c (cutoff)
   -- Not to be computed twice.
   offset 0
-) as s (cutoff, due)
+) as s (cutoff, due, unsettled)

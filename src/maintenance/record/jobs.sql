@@ -4,11 +4,11 @@ with facts as not materialized (
     'source', r.source, 'role', r.role, 'started_at', r.started_at, 'finished_at', r.finished_at,
     'outcome', coalesce(
       r.outcome, case when r.progress_at > clock_timestamp() - interval '1 minute' then 'running' else 'lost' end),
-    'rows', r.rows_done, 'left', r.rows_left, 'message', r.message) as run
+    'rows', r.rows_done, 'settled', r.rows_settled, 'left', r.rows_left, 'message', r.message) as run
   from sessctl.run as r
 )
 select coalesce(json_agg(json_build_object(
-  'job', j.name, 'threshold', j.threshold, 'last_run', l.run, 'last_success', s.run
+  'job', j.name, 'threshold', j.threshold, 'include_idle', j.include_idle, 'last_run', l.run, 'last_success', s.run
 ) order by j.name desc), '[]')::text
 from sessctl.job as j
 left join facts as l on l.id = j.last_run

@@ -7,12 +7,18 @@ as $$
 declare
   cutoff constant timestamptz := sessctl.cleanup_cutoff(days);
   run_id constant uuid := sessctl.run_begin('cleanup', cutoff, days);
+  settling record;
   batch record;
   next_position text;
   total integer := 0;
   kept integer := 0;
 begin
-  while run_id is not null loop
+  if run_id is null then
+    return 0;
+  end if;
+  settling := sessctl.settle(run_id, max_rows);
+  kept := settling.failed;
+  loop
     batch := sessctl.cleanup_batch(cutoff, least(10000, max_rows - total), next_position);
     next_position := batch."position";
     perform sessctl.run_add(run_id, batch.affected);
@@ -22,7 +28,12 @@ begin
   end loop;
   perform sessctl.run_finish(
     run_id,
-    case when total >= max_rows and not batch.finished then 'incomplete' when kept > 0 then 'failed' else 'done' end,
+    case
+      when total >= max_rows and not batch.finished or settling.settled >= max_rows then 'incomplete'
+      when kept > 0 then 'failed'
+      else 'done'
+    end,
+    message := settling.message,
     rows_failed := kept
   );
   return total;

@@ -20,7 +20,9 @@ begin
   pages := pg_relation_size('public.user_sessions') / current_setting('block_size')::bigint;
   return pages = (
     select count(*) from (
-      select from sessctl.ended_session as s where s.ended_at < cutoff limit pages
+      select from only public.user_sessions as s
+      where s.ended_at < cutoff and s.status not in ('active', 'idle')
+      limit pages
     ) as a_row_a_page
   );
 end

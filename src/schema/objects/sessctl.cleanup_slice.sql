@@ -3,6 +3,7 @@
 -- In the order they ended, by the index (from_time up to to_time): right for a sliver, and for a table stored in that order.
 -- In the order they are stored, by ranges of blocks (from_row up to to_row; the position is a row then): right where a good part
 -- of a shuffled heap goes, and where more than max_rows sessions ended at one moment (a sweep does that).
+-- Sessions that are not settled count too: a slice may be smaller than it looks, and the index on ended_at alone has its bounds.
 create or replace function sessctl.cleanup_slice(
   cutoff timestamptz,
   max_rows integer,
@@ -31,8 +32,8 @@ begin
   if "position" is null or "position" not like '(%' then
     from_time := coalesce("position", '-infinity')::timestamptz;
     select s.ended_at into next_time
-    from sessctl.ended_session as s
-    where s.ended_at >= from_time and s.ended_at < cutoff
+    from only public.user_sessions as s
+    where s.ended_at >= from_time and s.ended_at < cutoff and s.status not in ('active', 'idle')
     order by s.ended_at
     offset max_rows
     limit 1;
@@ -52,9 +53,10 @@ begin
   where c.oid = 'public.user_sessions'::regclass;
   from_row := "position"::tid;
   next_page := split_part(trim('(' from "position"), ',', 1)::bigint + greatest(1, ceil(max_rows / rows_a_page))::bigint;
-  select s.row_id into to_row
-  from sessctl.ended_session as s
-  where s.row_id >= from_row and s.row_id < format('(%s,0)', next_page)::tid and s.ended_at < cutoff
+  select s.ctid into to_row
+  from only public.user_sessions as s
+  where s.ctid >= from_row and s.ctid < format('(%s,0)', next_page)::tid
+    and s.ended_at < cutoff and s.status not in ('active', 'idle')
   offset max_rows
   limit 1;
   -- The rows come as they are stored; should they ever not, the slice is larger, and nothing is left out.

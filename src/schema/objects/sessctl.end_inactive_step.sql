@@ -22,6 +22,7 @@ begin
   if skipped then
     return;
   end if;
+  perform sessctl.note_include_idle(include_idle);
   affected := (sessctl.end_inactive_batch(cutoff, due, include_idle, at_last_seen)).affected;
   select a.batches, a.rows_done into batches, rows_done from sessctl.run_add(run_id, affected) as a;
 end

@@ -1,10 +1,11 @@
--- Sessions that are over. One that a client revived (active or idle again, its old ended_at still there) is not.
+-- Sessions that are over, and ended at a time that is plausible: the others are settled first. One that a client revived (active
+-- or idle again, its old ended_at still there) is not over.
 create or replace view sessctl.ended_session
 with (security_invoker = true) as
 select
-  s.ctid as row_id,
+  s.row_id,
   s.id,
   s.session_id,
   s.ended_at
-from only public.user_sessions as s
-where s.ended_at is not null and s.status not in ('active', 'idle');
+from sessctl.ended_last_seen as s
+where not s.is_implausible;

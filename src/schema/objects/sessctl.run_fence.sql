@@ -7,7 +7,8 @@ create or replace function sessctl.run_fence(
   inout generation integer,
   cutoff timestamptz,
   out batches integer,
-  out rows_done bigint
+  out rows_done bigint,
+  out rows_settled bigint
 )
 language sql
 set search_path = ''
@@ -15,5 +16,5 @@ as $$
   insert into sessctl.run as r (id, job, source, generation, cutoff)
   values (run_id, job_name, source, generation + 1, cutoff)
   on conflict (id) do update set generation = greatest(r.generation + 1, excluded.generation), progress_at = clock_timestamp()
-  returning r.generation, r.batches, r.rows_done
+  returning r.generation, r.batches, r.rows_done, r.rows_settled
 $$;

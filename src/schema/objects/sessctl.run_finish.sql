@@ -6,7 +6,8 @@ create or replace function sessctl.run_finish(
   message text default null,
   rows_failed bigint default 0,
   out batches integer,
-  out rows_done bigint
+  out rows_done bigint,
+  out rows_settled bigint
 )
 language plpgsql
 set search_path = ''
@@ -17,7 +18,7 @@ begin
     set outcome = run_finish.outcome, rows_left = run_finish.rows_left, rows_failed = run_finish.rows_failed,
       message = run_finish.message, finished_at = clock_timestamp(), progress_at = clock_timestamp()
     where r.id = run_id and r.outcome is null
-    returning r.job, r.finished_at, r.batches, r.rows_done, r.rows_failed
+    returning r.job, r.finished_at, r.batches, r.rows_done, r.rows_settled, r.rows_failed
   ), counted as (
     update sessctl.job as j
     set running = nullif(j.running, run_id), runs = j.runs + 1,
@@ -29,9 +30,9 @@ begin
     from finished as f
     where j.name = f.job
   )
-  select f.batches, f.rows_done into batches, rows_done from finished as f;
+  select f.batches, f.rows_done, f.rows_settled into batches, rows_done, rows_settled from finished as f;
   if not found then
-    select r.batches, r.rows_done into batches, rows_done from sessctl.run as r where r.id = run_id;
+    select r.batches, r.rows_done, r.rows_settled into batches, rows_done, rows_settled from sessctl.run as r where r.id = run_id;
   end if;
 end
 $$;
