@@ -233,9 +233,9 @@ fn the_place_of_an_error_is_shown_with_a_caret() {
     let run = db
         .sessctl(&["migrate"])
         .exits(3)
-        .says("migration V04__maintenance_functions.sql:58:3 failed: column s.end_reason does not exist");
+        .says("migration V04__maintenance_functions.sql:64:3 failed: column s.end_reason does not exist");
     assert!(
-        run.stderr.contains("\n58 |   s.end_reason,\n   |   ^\n"),
+        run.stderr.contains("\n64 |   s.end_reason,\n   |   ^\n"),
         "{}",
         run.stderr
     );

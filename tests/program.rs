@@ -585,6 +585,7 @@ fn the_json_of_maintenance_has_the_documented_keys() {
             "failed",
             "interrupted",
             "left",
+            "settled",
             "skipped",
             count,
         ];
