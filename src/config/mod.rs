@@ -5,6 +5,7 @@ mod duration;
 mod error;
 mod key_value;
 mod parameters;
+mod regular;
 mod supabase;
 mod target;
 mod tls;
