@@ -7,6 +7,7 @@ use std::path::Path;
 
 use postgres::{Client, NoTls};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+use serde_json::Value;
 use sessctl::sandbox::{Options, Sandbox};
 
 use crate::common::{Run, block_on, clean, not_run, sessctl};
@@ -187,6 +188,12 @@ fn every_command_block_runs() {
                 }
                 assert!(before > 0 && rows() >= before, "sessions are lost by {sql}");
             }
+            "toml" => {
+                let file = project.folder.path().join("sessctl.toml");
+                fs::write(&file, text).unwrap();
+                project.shell("sessctl config");
+                fs::remove_file(file).unwrap();
+            }
             "crontab" => {
                 for line in text.lines() {
                     let command = line.splitn(6, ' ').nth(5).unwrap();
@@ -250,6 +257,24 @@ fn a_role_that_may_only_maintain_or_verify_can_do_just_that() {
             .contains("deleted 2,100")
     );
     as_role("sessctl_cron", &["migrate"]).exits(3);
+}
+
+#[test]
+fn the_settings_are_all_there_are_with_their_defaults() {
+    let settings = |folder: &Path| {
+        let run = Run::of(sessctl().current_dir(folder).args(["config", "--format", "json"]));
+        let json = run.ok().json();
+        let settings = json["settings"].as_array().unwrap();
+        let part = |name: &str| -> Vec<Value> { settings.iter().map(|setting| setting[name].clone()).collect() };
+        (part("key"), part("value"), part("source"))
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let (keys, values, _) = settings(folder.path());
+    let (_, text) = blocks().into_iter().find(|(language, _)| *language == "toml").unwrap();
+    fs::write(folder.path().join("sessctl.toml"), text).unwrap();
+    let (_, in_readme, sources) = settings(folder.path());
+    assert_eq!(in_readme, values);
+    assert!(sources.iter().all(|source| source == "file"), "{keys:?}: {sources:?}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod common;
 
 mod access;
 mod adoption;
+mod config;
 mod doctor;
 mod failing;
 mod faults;

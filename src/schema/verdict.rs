@@ -3,13 +3,13 @@
 use std::str::FromStr;
 
 use refinery::Migration;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::{Class, Difference, Found, Kind, Object, compare, snapshot};
 use crate::migrations::{self, Applied};
 
 /// An object that a team has added on purpose.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Allowed(Object);
 
 impl FromStr for Allowed {
@@ -24,6 +24,13 @@ impl FromStr for Allowed {
         object
             .map(Self)
             .ok_or_else(|| "expected trigger:NAME or policy:NAME".into())
+    }
+}
+
+impl Serialize for Allowed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(Object { kind, name }) = self;
+        serializer.collect_str(&format_args!("{kind}:{name}"))
     }
 }
 
