@@ -84,9 +84,7 @@ begin
       ('user_sessions_pkey', 'PRIMARY KEY (id)'),
       ('user_sessions_session_id_key', 'UNIQUE (session_id)'),
       ('user_sessions_user_id_fkey', 'FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE'),
-      ('user_sessions_platform_check', 'CHECK ((platform = ANY (ARRAY[''web''::text, ''ios-external''::text, ''ios-internal''::text, ''ios-widget''::text, ''macos-internal''::text])))'),
-      ('user_sessions_status_check', 'CHECK ((status = ANY (ARRAY[''active''::text, ''idle''::text, ''ended''::text, ''timeout''::text])))'),
-      ('user_sessions_end_reason_check', 'CHECK ((end_reason = ANY (ARRAY[''logout''::text, ''timeout''::text, ''manual''::text, ''app_close''::text, ''crash''::text])))')
+      ('user_sessions_status_check', 'CHECK ((status = ANY (ARRAY[''active''::text, ''idle''::text, ''ended''::text, ''timeout''::text])))')
     ) as wanted (name, definition)
   loop
     if exists (
@@ -105,6 +103,44 @@ begin
       execute pg_catalog.format('alter table public.user_sessions rename constraint %I to %I', other, want.name);
     else
       execute pg_catalog.format('alter table public.user_sessions add constraint %I %s', want.name, want.definition);
+    end if;
+  end loop;
+end
+$$;
+
+-- Platforms and end reasons are the team's: a CHECK on the column stays, whatever it allows. Where none is there it gets the
+-- list that migrate was given, as JSON in a setting, else the script's. migrate applies a declared list after the migrations.
+do $$
+declare
+  want record;
+  there record;
+  allowed text;
+begin
+  for want in
+    select *, pg_catalog.format('user_sessions_%s_check', col) as name
+    from (values
+      ('platform', 'sessctl.platforms', array['web', 'ios-external', 'ios-internal', 'ios-widget', 'macos-internal']),
+      ('end_reason', 'sessctl.end_reasons', array['logout', 'timeout', 'manual', 'app_close', 'crash'])
+    ) as wanted (col, setting, script)
+  loop
+    -- The one of our name, else one that is a list, else any.
+    select c.conname as name, pg_catalog.pg_get_constraintdef(c.oid) ~ ' = (ANY \(+ARRAY\[|''[^'']*''::)' as is_list
+    into there
+    from pg_catalog.pg_constraint c
+    join pg_catalog.pg_attribute a on a.attrelid = c.conrelid and a.attname = want.col
+    where c.conrelid = 'public.user_sessions'::regclass
+      and (c.conname = want.name or c.contype = 'c' and c.conkey = array[a.attnum])
+    order by c.conname = want.name desc, is_list desc, c.conname
+    limit 1;
+    if not found then
+      select pg_catalog.string_agg(pg_catalog.quote_literal(v.value), ', ' order by v.n) into allowed
+      from pg_catalog.json_array_elements_text(
+        coalesce(nullif(pg_catalog.current_setting(want.setting, true), '')::json, pg_catalog.to_json(want.script))
+      ) with ordinality v (value, n);
+      execute pg_catalog.format(
+        'alter table public.user_sessions add constraint %I check (%I = any (array[%s]))', want.name, want.col, allowed);
+    elsif there.is_list and there.name <> want.name then
+      execute pg_catalog.format('alter table public.user_sessions rename constraint %I to %I', there.name, want.name);
     end if;
   end loop;
 end
@@ -156,7 +192,7 @@ $$;
 
 comment on table public.user_sessions is 'Tracks user sessions across web and mobile platforms';
 comment on column public.user_sessions.session_id is 'Unique client-generated session identifier';
-comment on column public.user_sessions.platform is 'Platform: web, ios-external, ios-internal, ios-widget, macos-internal';
+comment on column public.user_sessions.platform is 'Platform of the client';
 comment on column public.user_sessions.device_info is 'JSON containing device metadata (OS, version, model, etc.)';
 comment on column public.user_sessions.location_info is 'JSON containing location data (country, timezone, etc.)';
 comment on column public.user_sessions.total_duration_seconds is 'Total session duration in seconds';

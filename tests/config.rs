@@ -179,7 +179,7 @@ fn an_unknown_key_is_named_with_its_place_and_the_nearest_one() {
         );
         assert!(error.contains(&format!(" is {nearest};")), "{error}");
     }
-    assert!(refused("zzz = 1").contains("the keys are end-inactive.minutes, "));
+    assert!(refused("zzz = 1").contains("the keys are table.platforms, "));
 }
 
 #[test]

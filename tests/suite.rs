@@ -14,6 +14,7 @@ mod golden;
 mod guards;
 mod hints;
 mod hostile;
+mod lists;
 mod maintenance;
 mod migrate;
 mod objects;

@@ -3,14 +3,16 @@
 use std::path::Path;
 
 use super::end_inactive::EndedAt;
-use crate::config::{ConfigFile, FoundBy, Reader, Setting};
+use crate::config::{ConfigFile, FoundBy, Reader, Setting, Written, Wrong};
 use crate::failure::Failure;
 use crate::maintenance::{CLEANUP, END_INACTIVE};
-use crate::schema::Allowed;
+use crate::schema::{Allowed, Declared};
 
 /// What is in force where no flag says otherwise.
 #[derive(Debug)]
 pub struct Settings {
+    /// Of the table: each list that is given, by key.
+    pub(super) declared: Declared,
     pub(super) minutes: i32,
     pub(super) include_idle: bool,
     pub(super) ended_at: EndedAt,
@@ -32,7 +34,14 @@ impl Settings {
     pub(super) fn read(flag: Option<&Path>) -> Result<Self, Failure> {
         let file = ConfigFile::find(flag)?;
         let mut reader = Reader::new(file.as_ref())?;
+        let platforms: Option<Vec<String>> = reader.get("table.platforms", |value| value.list().map(Some), None)?;
+        let end_reasons = reader.get("table.end-reasons", |value| end_reasons(value).map(Some), None)?;
+        let lists = [("platforms", platforms), ("end-reasons", end_reasons)];
         Ok(Self {
+            declared: lists
+                .into_iter()
+                .filter_map(|(key, list)| Some((key.to_owned(), list?)))
+                .collect(),
             minutes: reader.get(
                 "end-inactive.minutes",
                 |value| value.number(&END_INACTIVE.range),
@@ -47,5 +56,14 @@ impl Settings {
             list: reader.finish()?,
             file: file.map(|file| (file.path.display().to_string(), file.found_by)),
         })
+    }
+}
+
+/// Maintenance writes `timeout`.
+fn end_reasons(value: &Written<'_>) -> Result<Vec<String>, Wrong> {
+    let list: Vec<String> = value.list()?;
+    match list.iter().any(|reason| reason == "timeout") {
+        true => Ok(list),
+        false => Err(Wrong::new("must have \"timeout\": maintenance ends sessions with it")),
     }
 }

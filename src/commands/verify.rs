@@ -8,7 +8,7 @@ use clap::Args as ClapArgs;
 
 use super::Context;
 use crate::output::Report;
-use crate::schema::{Allowed, Found, Verdict};
+use crate::schema::{Allowed, Found, Team, Verdict};
 use report::Verified;
 
 /// Check, without changing anything, that the schema is what the migrations make
@@ -30,13 +30,17 @@ impl Args {
     /// It could not look.
     pub async fn run(&self, context: &Context<'_>) -> Result<Box<dyn Report>> {
         let settings = context.settings()?;
-        let allow = [&*settings.allow, &self.allow].concat();
+        let team = Team {
+            strict: self.strict.unwrap_or(settings.strict),
+            allow: [&*settings.allow, &self.allow].concat(),
+            declared: settings.declared,
+        };
         let database = context.connect("verify").await?;
         let found = Found::read(&database).await?;
         let target = database.target().to_string();
         database.close().await;
         Ok(Box::new(Verified {
-            verdict: Verdict::of(&found, self.strict.unwrap_or(settings.strict), &allow),
+            verdict: Verdict::of(&found, &team),
             target,
         }))
     }

@@ -26,7 +26,7 @@ use target::{Overrides, parse};
 
 pub(crate) use duration::{duration, timeout};
 pub(crate) use file::{ConfigFile, FoundBy};
-pub(crate) use settings::{Reader, Setting, Source};
+pub(crate) use settings::{Reader, Setting, Source, Written, Wrong};
 pub(crate) use supabase::SupabaseHost;
 pub use target::Target;
 pub(crate) use tls::{RootCert, SslMode, TlsPolicy};

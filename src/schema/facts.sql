@@ -265,5 +265,10 @@ select json_build_object(
     convert_from(decode(substring(query_to_xml(
       'select encode(convert_to(coalesce(json_agg(h order by h.version), ''[]'')::text, ''UTF8''), ''hex'') as x from sessctl.schema_history as h',
       false, false, '')::text from '<x>([0-9a-f]*)</x>'), 'hex'), 'UTF8')::json
+  end,
+  'declared', case when has_table_privilege(pg_catalog.to_regclass('sessctl.declared'), 'SELECT') then
+    convert_from(decode(substring(query_to_xml(
+      'select encode(convert_to(coalesce(json_object_agg(d.key, d.list), ''{}'')::text, ''UTF8''), ''hex'') as x from sessctl.declared as d',
+      false, false, '')::text from '<x>([0-9a-f]*)</x>'), 'hex'), 'UTF8')::json
   end
 )::text

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use refinery::Migration;
 use serde::{Serialize, Serializer};
 
-use super::{Class, Difference, Found, Kind, Object, compare, snapshot};
+use super::{Class, Declared, Difference, Found, Kind, Object, compare, expect, snapshot};
 use crate::migrations::{self, Applied};
 
 /// An object that a team has added on purpose.
@@ -32,6 +32,16 @@ impl Serialize for Allowed {
         let Self(Object { kind, name }) = self;
         serializer.collect_str(&format_args!("{kind}:{name}"))
     }
+}
+
+/// What a team says of its schema.
+#[derive(Debug, Default)]
+pub(crate) struct Team {
+    /// Every addition is drift, unless it is allowed.
+    pub(crate) strict: bool,
+    pub(crate) allow: Vec<Allowed>,
+    /// The lists in its sessctl.toml. What counts is what migrate applied.
+    pub(crate) declared: Declared,
 }
 
 /// A migration that the database lacks.
@@ -63,8 +73,13 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// Judges what was found. `strict`: every addition is drift, unless it is allowed.
-    pub fn of(found: &Found, strict: bool, allow: &[Allowed]) -> Self {
+    /// Judges what was found.
+    pub fn of(found: &Found, team: &Team) -> Self {
+        let Team {
+            strict,
+            allow,
+            declared,
+        } = team;
         let applied = found.history().unwrap_or_default();
         let ours = migrations::all();
         let is_pending = |m: &&Migration| applied.iter().all(|a| a.version != m.version());
@@ -83,10 +98,12 @@ impl Verdict {
         };
         // Of a database that sessctl has never been in, the pending migrations say it all.
         if !applied.is_empty() || found.facts().contains_key(&Object::schema()) {
-            for difference in compare(&snapshot(), found.facts()) {
+            let mut expected = snapshot();
+            let notes = expect(&mut expected, found.facts(), &found.declared(), declared);
+            for difference in compare(&expected, found.facts()).into_iter().chain(notes) {
                 if difference.expected.is_none() && allow.iter().any(|Allowed(object)| *object == difference.object) {
                     verdict.allowed.push(difference);
-                } else if difference.class == Class::Drift || strict {
+                } else if difference.class == Class::Drift || *strict {
                     verdict.drift.push(difference);
                 } else {
                     verdict.extra.push(difference);
