@@ -2,6 +2,10 @@
 -- On a database that has it already (the script pasted by hand, whole or in part) the same statements bring columns,
 -- constraints and settings to the state of a fresh one: rows, extra columns and extra indexes stay.
 -- (squawk's rules against such statements are off: where they change nothing they cost no scan.)
+-- What a team added stays too, where it touches no promise: defaults of user_id, session_id and platform, FORCE ROW LEVEL SECURITY,
+-- stricter NOT NULL, comments and storage parameters.
+-- sessctl: replaces table
+-- sessctl: replaces column
 -- sessctl: replaces constraint
 -- sessctl: replaces index
 -- sessctl: drops index idx_user_sessions_session_id (it repeats the one of the UNIQUE constraint)
@@ -15,8 +19,17 @@ create table if not exists public.user_sessions (
 );
 
 alter table public.user_sessions enable row level security;
-alter table public.user_sessions no force row level security;
-alter table public.user_sessions set (fillfactor = 90);
+do $$
+begin
+  if not exists (
+    select from pg_catalog.pg_class c
+    cross join lateral pg_catalog.pg_options_to_table(c.reloptions) o
+    where c.oid = 'public.user_sessions'::regclass and o.option_name = 'fillfactor'
+  ) then
+    alter table public.user_sessions set (fillfactor = 90);
+  end if;
+end
+$$;
 
 alter table public.user_sessions
   add column if not exists id uuid default gen_random_uuid(),
@@ -38,11 +51,8 @@ alter table public.user_sessions
 alter table public.user_sessions
   alter column id set default gen_random_uuid(),
   alter column id set not null,
-  alter column user_id drop default,
   alter column user_id set not null,
-  alter column session_id drop default,
   alter column session_id set not null,
-  alter column platform drop default,
   alter column platform set not null,
   alter column started_at set default now(),
   alter column started_at set not null,
@@ -53,17 +63,9 @@ alter table public.user_sessions
   alter column device_info set default '{}',
   alter column device_info set not null,
   alter column location_info set default '{}',
-  alter column location_info drop not null,
-  alter column user_agent drop default,
-  alter column user_agent drop not null,
-  alter column ip_address drop default,
-  alter column ip_address drop not null,
   alter column total_duration_seconds set default 0,
-  alter column total_duration_seconds drop not null,
   alter column activity_count set default 0,
-  alter column activity_count drop not null,
   alter column last_heartbeat_at set default now(),
-  alter column last_heartbeat_at drop not null,
   alter column status set default 'active',
   alter column status set not null,
   alter column end_reason drop default,
@@ -190,13 +192,32 @@ begin
 end
 $$;
 
-comment on table public.user_sessions is 'Tracks user sessions across web and mobile platforms';
-comment on column public.user_sessions.session_id is 'Unique client-generated session identifier';
-comment on column public.user_sessions.platform is 'Platform of the client';
-comment on column public.user_sessions.device_info is 'JSON containing device metadata (OS, version, model, etc.)';
-comment on column public.user_sessions.location_info is 'JSON containing location data (country, timezone, etc.)';
-comment on column public.user_sessions.total_duration_seconds is 'Total session duration in seconds';
-comment on column public.user_sessions.activity_count is 'Number of activities/interactions during session';
-comment on column public.user_sessions.last_heartbeat_at is 'Last heartbeat received from client';
+-- Comments: where there is none, or the script's own list of platforms.
+do $$
+declare
+  want record;
+  target text;
+begin
+  for want in
+    select w.*, pg_catalog.col_description('public.user_sessions'::regclass, coalesce(a.attnum, 0)) as there
+    from (values
+      (null, 'Tracks user sessions across web and mobile platforms'),
+      ('session_id', 'Unique client-generated session identifier'),
+      ('platform', 'Platform of the client'),
+      ('device_info', 'JSON containing device metadata (OS, version, model, etc.)'),
+      ('location_info', 'JSON containing location data (country, timezone, etc.)'),
+      ('total_duration_seconds', 'Total session duration in seconds'),
+      ('activity_count', 'Number of activities/interactions during session'),
+      ('last_heartbeat_at', 'Last heartbeat received from client')
+    ) as w (col, comment)
+    left join pg_catalog.pg_attribute a on a.attrelid = 'public.user_sessions'::regclass and a.attname = w.col
+  loop
+    if want.there is null or want.there = 'Platform: web, ios-external, ios-internal, ios-widget, macos-internal' then
+      target := coalesce('column public.user_sessions.' || want.col, 'table public.user_sessions');
+      execute pg_catalog.format('comment on %s is %L', target, want.comment);
+    end if;
+  end loop;
+end
+$$;
 
 notify pgrst, 'reload schema';

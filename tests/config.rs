@@ -208,7 +208,7 @@ fn a_value_that_a_key_can_not_have_is_named_with_its_place_and_never_shown() {
         (
             "verify.allow = [\n  'trigger:a',\n  'hunter2',\n]",
             "3:3",
-            "expected trigger:NAME",
+            "expected KIND:NAME",
         ),
         ("verify.allow = ['trigger:a', 'trigger:a']", "1:30", "has a text twice"),
         ("verify.allow = ['']", "1:17", "has an empty text"),

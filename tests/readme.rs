@@ -260,6 +260,36 @@ fn a_role_that_may_only_maintain_or_verify_can_do_just_that() {
 }
 
 #[test]
+fn the_roles_pass_a_strict_verify_with_the_settings_that_allow_them() {
+    let project = Project::start();
+    for (_, sql) in blocks().into_iter().filter(|(_, text)| text.contains("create role")) {
+        project.admin().batch_execute(&sql.replace('…', "postgres")).unwrap();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for role in ["postgres", "sessctl_ci"] {
+        let verify = |arguments: &[&str]| {
+            let password = if role == "postgres" {
+                project.sandbox.password()
+            } else {
+                "postgres"
+            };
+            let mut command = sessctl();
+            command
+                .env("DATABASE_URL", project.url_as(role, password))
+                .current_dir(folder.path());
+            Run::of(command.arg("verify").args(arguments))
+        };
+        let mut tomls = blocks().into_iter().filter(|(language, _)| *language == "toml");
+        let (_, text) = tomls.find(|(_, text)| text.contains("sessctl_ci")).unwrap();
+        fs::write(folder.path().join("sessctl.toml"), text).unwrap();
+        let run = verify(&[]).ok().says("allowed").says("up to date");
+        assert!(!run.stdout.contains("absent"), "{}", run.stdout);
+        fs::remove_file(folder.path().join("sessctl.toml")).unwrap();
+        verify(&["--strict"]).exits(1);
+    }
+}
+
+#[test]
 fn the_settings_are_all_there_are_with_their_defaults() {
     let settings = |folder: &Path| {
         let run = Run::of(sessctl().current_dir(folder).args(["config", "--format", "json"]));

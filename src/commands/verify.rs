@@ -19,7 +19,7 @@ pub struct Args {
     /// Count extra columns, indexes, constraints and rights of other roles as drift too
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     strict: Option<bool>,
-    /// Accept a trigger or policy of your own, as trigger:NAME or policy:NAME; added to those of
+    /// Accept what is your own: trigger:NAME, policy:NAME, column:NAME, index:NAME, grant:ROLE:RIGHT and so on; added to those of
     /// sessctl.toml
     #[arg(long, value_name = "KIND:NAME")]
     allow: Vec<Allowed>,

@@ -37,6 +37,7 @@ mod tests {
             drift: vec![],
             extra: vec![],
             allowed: vec![],
+            absent: vec![],
         }
     }
 

@@ -1,5 +1,6 @@
 //! What the schema should be (a snapshot, made from the migrations), what it is (one query), and the difference.
 
+mod allowed;
 mod difference;
 mod lists;
 mod object;
@@ -14,13 +15,14 @@ use crate::database::Database;
 use crate::failure::Failure;
 use crate::migrations::Applied;
 
+pub(crate) use allowed::Allowed;
 pub(crate) use difference::{Class, Difference, compare};
 pub use lists::Declared;
 pub(crate) use lists::{DECLARED, LISTS, ListSpec, expect, is_same, keep, without};
 pub(crate) use object::Grant;
 pub use object::{Kind, Object};
 pub use snapshot::{snapshot, write as write_snapshot};
-pub(crate) use verdict::{ADOPT, Allowed, Pending, Team, UNRECORDED, Verdict};
+pub(crate) use verdict::{ADOPT, Pending, Team, UNRECORDED, Verdict};
 
 const FACTS_SQL: &str = include_str!("facts.sql");
 const SETTINGS_SQL: &str = include_str!("facts_settings.sql");

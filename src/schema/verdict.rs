@@ -1,38 +1,13 @@
 //! Is the schema of a database what the migrations make?
 
-use std::str::FromStr;
+use std::collections::BTreeSet;
 
 use refinery::Migration;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
+use super::allowed::{Allowed, accept};
 use super::{Class, Declared, Difference, Found, Kind, Object, compare, expect, snapshot};
 use crate::migrations::{self, Applied};
-
-/// An object that a team has added on purpose.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Allowed(Object);
-
-impl FromStr for Allowed {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let object = text.split_once(':').and_then(|(kind, name)| {
-            let kind = kind.parse().ok()?;
-            let may_be_allowed = matches!(kind, Kind::Trigger | Kind::Policy) && !name.is_empty();
-            may_be_allowed.then(|| Object::new(kind, name))
-        });
-        object
-            .map(Self)
-            .ok_or_else(|| "expected trigger:NAME or policy:NAME".into())
-    }
-}
-
-impl Serialize for Allowed {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self(Object { kind, name }) = self;
-        serializer.collect_str(&format_args!("{kind}:{name}"))
-    }
-}
 
 /// What a team says of its schema.
 #[derive(Debug, Default)]
@@ -70,6 +45,8 @@ pub struct Verdict {
     pub extra: Vec<Difference>,
     /// Additions that the caller allows.
     pub allowed: Vec<Difference>,
+    /// What the caller allows and is not there.
+    pub absent: Vec<Allowed>,
 }
 
 impl Verdict {
@@ -95,13 +72,17 @@ impl Verdict {
             drift: applied.iter().filter_map(|a| history_difference(a, &ours)).collect(),
             extra: Vec::new(),
             allowed: Vec::new(),
+            absent: Vec::new(),
         };
         // Of a database that sessctl has never been in, the pending migrations say it all.
         if !applied.is_empty() || found.facts().contains_key(&Object::schema()) {
             let mut expected = snapshot();
             let notes = expect(&mut expected, found.facts(), &found.declared(), declared);
+            let mut used = BTreeSet::new();
             for difference in compare(&expected, found.facts()).into_iter().chain(notes) {
-                if difference.expected.is_none() && allow.iter().any(|Allowed(object)| *object == difference.object) {
+                let (is_allowed, by) = accept(allow, &difference, expected.contains_key(&difference.object));
+                used.extend(by);
+                if is_allowed {
                     verdict.allowed.push(difference);
                 } else if difference.class == Class::Drift || *strict {
                     verdict.drift.push(difference);
@@ -109,6 +90,8 @@ impl Verdict {
                     verdict.extra.push(difference);
                 }
             }
+            let absent = allow.iter().enumerate().filter(|(index, _)| !used.contains(index));
+            verdict.absent = absent.map(|(_, allowed)| allowed.clone()).collect();
         }
         verdict.ok = verdict.pending.is_empty() && verdict.drift.is_empty();
         verdict
