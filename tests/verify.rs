@@ -484,3 +484,47 @@ fn no_name_accepts_what_drifted_of_an_object_of_ours_or_what_the_apis_roles_may_
         assert_eq!(run.code, 1, "{sql}: {}", run.stdout);
     }
 }
+
+#[test]
+fn what_reads_all_sessions_for_users_of_the_api_is_seen() {
+    let db = Db::migrated(Grants::Closed);
+    db.admin()
+        .batch_execute(
+            "create view public.leak as select * from public.user_sessions;
+             create view public.safe with (security_invoker = on) as select * from public.user_sessions;
+             create view public.closed as select * from public.user_sessions;
+             create materialized view public.copied as select user_id from public.user_sessions;
+             create function public.counted() returns bigint language sql security definer as 'select count(*) from public.user_sessions';
+             create function public.of_caller() returns bigint language sql as 'select count(*) from public.user_sessions';
+             create function public.of_others() returns bigint language sql security definer as 'select 1::bigint -- my_user_sessions_2';
+             grant select on public.leak, public.safe to authenticated;
+             grant select (user_id) on public.copied to anon;
+             grant execute on function public.counted(), public.of_caller(), public.of_others() to anon, authenticated",
+        )
+        .unwrap();
+    let json = db.sessctl(&["verify", "--format", "json"]).ok().json();
+    let seen: Vec<(&str, &str)> = json["extra"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|extra| (extra["object"].as_str().unwrap(), extra["found"].as_str().unwrap()))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            ("function public.counted()", "anon, authenticated"),
+            ("materialized view public.copied", "anon"),
+            ("view public.leak", "authenticated"),
+        ]
+    );
+    let allow = [
+        "--allow",
+        "view:leak",
+        "--allow",
+        "function:counted",
+        "--allow",
+        "materialized view:copied",
+    ];
+    db.sessctl(&["verify", "--strict"]).exits(1);
+    db.sessctl(&[&["verify", "--strict"][..], &allow].concat()).ok();
+}

@@ -13,6 +13,9 @@ pub(super) const API_ROLES: [&str; 5] = ["PUBLIC", "anon", "authenticated", "ser
 /// Properties that a team may set as it likes.
 const FREE_PROPERTIES: [&str; 4] = ["options", "replica identity", "publications", "referenced by"];
 
+/// The property of a view or function of others that reads the sessions with its owner's rights.
+const READS_ALL: &str = "reads all sessions for";
+
 /// Columns that may have a default of the team's.
 const FREE_DEFAULTS: [&str; 5] = ["user_id", "session_id", "platform", "user_agent", "ip_address"];
 
@@ -115,6 +118,10 @@ pub fn compare(expected: &Facts, found: &Facts) -> Vec<Difference> {
         if expected.contains_key(object) {
             continue;
         }
+        if let Some(roles) = there.get(READS_ALL) {
+            add(object, READS_ALL, None, Some(roles));
+            continue;
+        }
         // Rights on an extra column are rights on our table; the rest of an extra object is one line.
         let policy = policy(there);
         let summary = there
@@ -162,7 +169,7 @@ fn is_free(object: &Object, property: &str, expected: Option<&String>, found: Op
     let column = object.sessions_column();
     match (object.kind, property) {
         // Other tools keep their settings in comments.
-        (_, "comment") => true,
+        (_, "comment" | READS_ALL) => true,
         (Kind::Table, "force row level security") => *object == Object::sessions() && becomes("off", "on"),
         (Kind::Table, property) => FREE_PROPERTIES.contains(&property),
         (Kind::Column, "default") => expected.is_none() && column.is_some_and(|name| FREE_DEFAULTS.contains(&name)),
@@ -212,6 +219,7 @@ fn note(object: &Object, property: &str, expected: Option<&String>, found: Optio
         return Some("maintenance and migrations may fail").filter(|_| expected.is_some() || property == "nullable");
     }
     match (object.kind, property) {
+        (_, READS_ALL) => Some("it has its owner's rights, whom row level security lets see every row"),
         (Kind::Table, "row level security") if *object != Object::sessions() => None,
         (Kind::Table, "row level security") => Some("every user of the API reads and writes every row"),
         (Kind::Table, "force row level security") => Some("the owner's maintenance may see no rows"),
