@@ -126,7 +126,7 @@ begin
     ) as wanted (col, setting, script)
   loop
     -- The one of our name, else one that is a list, else any.
-    select c.conname as name, pg_catalog.pg_get_constraintdef(c.oid) ~ ' = (ANY \(+ARRAY\[|''[^'']*''::)' as is_list
+    select c.conname as name, pg_catalog.pg_get_constraintdef(c.oid) ~ ' = (ANY \(+ARRAY\[|''[^'']*''::)' as is_list, c.convalidated as is_valid
     into there
     from pg_catalog.pg_constraint c
     join pg_catalog.pg_attribute a on a.attrelid = c.conrelid and a.attname = want.col
@@ -143,6 +143,9 @@ begin
         'alter table public.user_sessions add constraint %I check (%I = any (array[%s]))', want.name, want.col, allowed);
     elsif there.is_list and there.name <> want.name then
       execute pg_catalog.format('alter table public.user_sessions rename constraint %I to %I', there.name, want.name);
+    end if;
+    if there.is_list and not there.is_valid then
+      execute pg_catalog.format('alter table public.user_sessions validate constraint %I', want.name);
     end if;
   end loop;
 end

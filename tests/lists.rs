@@ -501,3 +501,49 @@ fn a_role_that_can_not_read_the_declaration_verifies_without_it() {
         .batch_execute(&format!("drop owned by {role}; drop role {role}"))
         .unwrap();
 }
+
+#[test]
+fn a_list_that_was_not_validated_is_validated_when_the_table_is_adopted() {
+    let db = Db::pasted(Grants::Closed);
+    replace_check(
+        &db,
+        &format!(
+            "alter table public.user_sessions add constraint user_sessions_platform_check check (platform in ({SCRIPT})) not valid"
+        ),
+    );
+    db.sessctl(&["migrate"])
+        .ok()
+        .says("validates constraint user_sessions_platform_check");
+    db.sessctl(&["verify", "--strict"]).ok();
+}
+
+#[test]
+fn a_declaration_that_somebody_altered_is_drift_and_no_error() {
+    let machine = Machine::with(&platforms(&format!("{SCRIPT}, 'tv'")));
+    for (sql, repair) in [
+        (
+            "alter table sessctl.declared drop column list",
+            "drop table sessctl.declared, sessctl.schema_history",
+        ),
+        (
+            "alter table sessctl.declared alter column list type text",
+            "drop table sessctl.declared, sessctl.schema_history",
+        ),
+        ("drop table sessctl.declared", "drop table sessctl.schema_history"),
+    ] {
+        let db = Db::migrated(Grants::Closed);
+        machine.run(&db, &["migrate"]).ok();
+        db.client().batch_execute(sql).unwrap();
+        db.sessctl(&["verify"]).exits(1).says("sessctl.declared");
+        db.client().batch_execute(repair).unwrap();
+        machine.run(&db, &["migrate"]).ok();
+        machine.run(&db, &["verify", "--strict"]).ok();
+    }
+    let db = Db::migrated(Grants::Closed);
+    db.client()
+        .batch_execute("insert into sessctl.declared values ('platforms', '{web,null}'), ('other', '{}')")
+        .unwrap();
+    db.sessctl(&["verify", "--strict"]).ok();
+    machine.run(&db, &["migrate"]).ok();
+    machine.run(&db, &["verify", "--strict"]).ok();
+}

@@ -54,7 +54,7 @@ impl Settings {
             strict: reader.get("verify.strict", |value| value.flag(), false)?,
             allow: reader.get("verify.allow", |value| value.list(), Vec::new())?,
             list: reader.finish()?,
-            file: file.map(|file| (file.path.display().to_string(), file.found_by)),
+            file: file.map(|file| (file.path, file.found_by)),
         })
     }
 }

@@ -43,7 +43,7 @@ pub(crate) enum FoundBy {
 #[derive(Debug)]
 pub(crate) struct ConfigFile {
     /// As messages name it.
-    pub(crate) path: PathBuf,
+    pub(crate) path: String,
     pub(crate) found_by: FoundBy,
     pub(crate) text: String,
 }
@@ -62,17 +62,15 @@ impl ConfigFile {
             _ => None,
         };
         if let Some((path, found_by)) = named {
-            return match Self::read(path.clone(), found_by)? {
+            return match Self::read(&path, found_by)? {
                 Some((file, _)) => Ok(Some(file)),
-                None => Err(
-                    Failure::usage(format!("{} does not exist", path.display())).hint(format!(
-                        "--config or {VARIABLE} names it: correct the path, or leave it out"
-                    )),
-                ),
+                None => Err(Failure::usage(format!("{} does not exist", shown(&path))).hint(format!(
+                    "--config or {VARIABLE} names it: correct the path, or leave it out"
+                ))),
             };
         }
         for path in candidates(std::env::current_dir().map_or(1, |folder| folder.ancestors().count())) {
-            if let Some((file, about)) = Self::read(path, FoundBy::Folder)? {
+            if let Some((file, about)) = Self::read(&path, FoundBy::Folder)? {
                 file.refuse_other_owner(&about)?;
                 return Ok(Some(file));
             }
@@ -80,9 +78,9 @@ impl ConfigFile {
         Ok(None)
     }
 
-    fn read(path: PathBuf, found_by: FoundBy) -> Result<Option<(Self, Metadata)>, Failure> {
-        let shown = path.display();
-        let read = regular::read(&path).map_err(|why| match why {
+    fn read(path: &Path, found_by: FoundBy) -> Result<Option<(Self, Metadata)>, Failure> {
+        let shown = shown(path);
+        let read = regular::read(path).map_err(|why| match why {
             Unreadable::NotRegular => Failure::usage(format!("{shown} is not a regular file")),
             Unreadable::TooLarge => Failure::usage(format!("{shown} is larger than 1 MB")),
             Unreadable::Io(error) => Failure::usage(format!("can't read {shown}"))
@@ -96,7 +94,11 @@ impl ConfigFile {
             return Err(Failure::usage(format!("{shown} is not UTF-8 text")).hint("save it as UTF-8"));
         };
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text).to_owned();
-        let file = Self { path, found_by, text };
+        let file = Self {
+            path: shown,
+            found_by,
+            text,
+        };
         match secret(&file.text) {
             Some(offset) => Err(file.secret_at(offset)),
             None => Ok(Some((file, about))),
@@ -106,14 +108,13 @@ impl ConfigFile {
     /// Nobody else may decide, by a file in a folder above, what a run deletes.
     fn refuse_other_owner(&self, about: &Metadata) -> Result<(), Failure> {
         let folder = fs::metadata(".").map_or(0, |folder| folder.uid());
-        if self.path == Path::new(NAME) || [0, folder].contains(&about.uid()) {
+        if self.path == NAME || [0, folder].contains(&about.uid()) {
             return Ok(());
         }
-        Err(Failure::usage(format!(
-            "{} belongs to another user than the current folder",
-            self.path.display()
-        ))
-        .hint(format!("if it is yours, name it: --config {}", self.path.display())))
+        Err(
+            Failure::usage(format!("{} belongs to another user than the current folder", self.path))
+                .hint(format!("if it is yours, name it: --config {}", self.path)),
+        )
     }
 
     /// The line, from 1, of a place in the text.
@@ -124,10 +125,10 @@ impl ConfigFile {
     /// A refusal that names a place in the text: `sessctl.toml:4:11: …`.
     pub(crate) fn refusal(&self, span: Option<Range<usize>>, what: &str) -> Failure {
         let Some(Range { start, .. }) = span else {
-            return Failure::usage(format!("{}: {what}", self.path.display()));
+            return Failure::usage(format!("{}: {what}", self.path));
         };
         let column = self.before(start).chars().rev().take_while(|c| *c != '\n').count() + 1;
-        Failure::usage(format!("{}:{}:{column}: {what}", self.path.display(), self.line(start)))
+        Failure::usage(format!("{}:{}:{column}: {what}", self.path, self.line(start)))
     }
 
     /// The refusal of a connection string, a password or a key of the API.
@@ -141,6 +142,15 @@ impl ConfigFile {
 
     fn before(&self, offset: usize) -> &str {
         self.text.get(..offset).unwrap_or(&self.text)
+    }
+}
+
+/// A path for messages. It may be a connection string that was given by mistake.
+fn shown(path: &Path) -> String {
+    let path = path.to_string_lossy();
+    match ["://", "@", "pass", "host="].iter().any(|mark| path.contains(mark)) {
+        true => "the file of settings".to_owned(),
+        false => path.into_owned(),
     }
 }
 

@@ -235,7 +235,7 @@ impl<'a> Reader<'a> {
             let value = read(&Written::Toml(written.get_ref())).map_err(|Wrong { what, span }| {
                 file.refusal(Some(span.unwrap_or(written.span())), &format!("{key} {what}"))
             })?;
-            let place = format!("{}:{}", file.path.display(), file.line(written.span().start));
+            let place = format!("{}:{}", file.path, file.line(written.span().start));
             found = (value, Source::File(place));
         }
         let variable = format!("SESSCTL_{}", key.to_ascii_uppercase().replace(['.', '-'], "_"));

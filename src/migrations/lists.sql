@@ -14,9 +14,16 @@ select json_build_object(
     where c.conrelid = sessions.oid
   ),
   -- The table may be absent, and a statement that names it would fail then: it stands in a text, as does its answer.
-  'declared', case when has_table_privilege(pg_catalog.to_regclass('sessctl.declared'), 'SELECT') then
+  'declared', case when exists (
+    select from pg_catalog.pg_class as c
+    join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+    where n.nspname = 'sessctl' and c.relname = 'declared' and c.relkind = 'r'
+      and has_table_privilege(c.oid, 'SELECT') and has_schema_privilege(n.oid, 'USAGE')
+  ) then
     convert_from(decode(substring(query_to_xml(
-      'select encode(convert_to(coalesce(json_object_agg(d.key, d.list), ''{}'')::text, ''UTF8''), ''hex'') as x from sessctl.declared as d',
+      'select encode(convert_to(coalesce(json_object_agg(d.row ->> ''key'', d.row -> ''list''), ''{}'')::text, ''UTF8''), ''hex'') as x
+       from (select to_jsonb(d) as row from sessctl.declared as d) as d
+       where d.row ->> ''key'' is not null and jsonb_typeof(d.row -> ''list'') = ''array'' and not d.row -> ''list'' @> ''null''',
       false, false, '')::text from '<x>([0-9a-f]*)</x>'), 'hex'), 'UTF8')::json
   end
 )::text

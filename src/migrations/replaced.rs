@@ -10,7 +10,7 @@ use std::str::FromStr;
 
 use refinery::Migration;
 
-use crate::schema::{Class, Difference, Facts, Grant, Kind, LISTS, Object, compare};
+use crate::schema::{Class, Difference, Facts, Grant, Kind, Object, compare};
 
 const PREFIX: &str = "-- sessctl: ";
 
@@ -121,7 +121,6 @@ impl Declarations {
             return None;
         }
         let differs = |other: &str| all.iter().any(|d| d.object == *object && d.property == other);
-        let is_list = LISTS.iter().any(|list| list.object() == *object);
         match (object.kind, property.as_str(), expected, found) {
             (Kind::Table, "row level security", _, Some(_)) => {
                 Some(format!("turns row level security on for {object}"))
@@ -140,7 +139,7 @@ impl Declarations {
                 };
                 Some(format!("replaces {object}{is} with {wanted}"))
             }
-            (Kind::Constraint, "validated", ..) if !is_list => Some(format!("validates {object}")),
+            (Kind::Constraint, "validated", ..) => Some(format!("validates {object}")),
             (Kind::View, "columns", Some(wanted), Some(is)) => Some(format!("replaces {object} ({is}) with {wanted}")),
             (Kind::View, ..) => (!differs("columns")).then(|| format!("replaces {object}")),
             (Kind::Function | Kind::Trigger, ..) => Some(format!("replaces {object}")),

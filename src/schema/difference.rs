@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use similar::{Algorithm, ChangeTag, capture_diff_slices_deadline};
 
-use super::{Facts, Grant, Kind, Object, Properties};
+use super::{Facts, Grant, Kind, LISTS, Object, Properties};
 
 /// The API's roles: what they may do beyond ours is a matter of safety.
 pub(super) const API_ROLES: [&str; 5] = ["PUBLIC", "anon", "authenticated", "service_role", "authenticator"];
@@ -231,6 +231,9 @@ fn note(object: &Object, property: &str, expected: Option<&String>, found: Optio
         (Kind::Role, "row level security") if object.name == "service_role" => Some("maintenance may see no rows"),
         (Kind::Role, "row level security") => Some("the role reads and writes every row"),
         (Kind::Role, "rights through") => Some("the role has the rights of those too"),
+        (Kind::Constraint, "definition") if LISTS.iter().any(|list| list.object() == *object) => {
+            Some("if it is what you want, declare the values in sessctl.toml and run sessctl migrate")
+        }
         (Kind::Constraint, "enforced") => Some("rows of users who are gone stay, rows of unknown users get in"),
         (Kind::Constraint, "present") if !missing => Some("may refuse what clients write"),
         (_, "owner lacks") => Some("maintenance and migrations may fail"),

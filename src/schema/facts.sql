@@ -296,9 +296,16 @@ select json_build_object(
       'select encode(convert_to(coalesce(json_agg(h order by h.version), ''[]'')::text, ''UTF8''), ''hex'') as x from sessctl.schema_history as h',
       false, false, '')::text from '<x>([0-9a-f]*)</x>'), 'hex'), 'UTF8')::json
   end,
-  'declared', case when has_table_privilege(pg_catalog.to_regclass('sessctl.declared'), 'SELECT') then
+  -- Somebody may have altered the table: what is no list counts as absent.
+  'declared', case when exists (
+    select from relations as r
+    where r.name = 'sessctl.declared' and r.relkind = 'r'
+      and has_table_privilege(r.oid, 'SELECT') and has_schema_privilege(r.relnamespace, 'USAGE')
+  ) then
     convert_from(decode(substring(query_to_xml(
-      'select encode(convert_to(coalesce(json_object_agg(d.key, d.list), ''{}'')::text, ''UTF8''), ''hex'') as x from sessctl.declared as d',
+      'select encode(convert_to(coalesce(json_object_agg(d.row ->> ''key'', d.row -> ''list''), ''{}'')::text, ''UTF8''), ''hex'') as x
+       from (select to_jsonb(d) as row from sessctl.declared as d) as d
+       where d.row ->> ''key'' is not null and jsonb_typeof(d.row -> ''list'') = ''array'' and not d.row -> ''list'' @> ''null''',
       false, false, '')::text from '<x>([0-9a-f]*)</x>'), 'hex'), 'UTF8')::json
   end
 )::text
