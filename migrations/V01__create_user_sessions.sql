@@ -2,6 +2,10 @@
 -- On a database that has it already (the script pasted by hand, whole or in part) the same statements bring columns,
 -- constraints and settings to the state of a fresh one: rows, extra columns and extra indexes stay.
 -- (squawk's rules against such statements are off: where they change nothing they cost no scan.)
+-- What a team added stays too, where it touches no promise: defaults of user_id, session_id and platform, FORCE ROW LEVEL SECURITY,
+-- stricter NOT NULL, comments and storage parameters.
+-- sessctl: replaces table
+-- sessctl: replaces column
 -- sessctl: replaces constraint
 -- sessctl: replaces index
 -- sessctl: drops index idx_user_sessions_session_id (it repeats the one of the UNIQUE constraint)
@@ -15,8 +19,17 @@ create table if not exists public.user_sessions (
 );
 
 alter table public.user_sessions enable row level security;
-alter table public.user_sessions no force row level security;
-alter table public.user_sessions set (fillfactor = 90);
+do $$
+begin
+  if not exists (
+    select from pg_catalog.pg_class c
+    cross join lateral pg_catalog.pg_options_to_table(c.reloptions) o
+    where c.oid = 'public.user_sessions'::regclass and o.option_name = 'fillfactor'
+  ) then
+    alter table public.user_sessions set (fillfactor = 90);
+  end if;
+end
+$$;
 
 alter table public.user_sessions
   add column if not exists id uuid default gen_random_uuid(),
@@ -38,11 +51,8 @@ alter table public.user_sessions
 alter table public.user_sessions
   alter column id set default gen_random_uuid(),
   alter column id set not null,
-  alter column user_id drop default,
   alter column user_id set not null,
-  alter column session_id drop default,
   alter column session_id set not null,
-  alter column platform drop default,
   alter column platform set not null,
   alter column started_at set default now(),
   alter column started_at set not null,
@@ -53,17 +63,9 @@ alter table public.user_sessions
   alter column device_info set default '{}',
   alter column device_info set not null,
   alter column location_info set default '{}',
-  alter column location_info drop not null,
-  alter column user_agent drop default,
-  alter column user_agent drop not null,
-  alter column ip_address drop default,
-  alter column ip_address drop not null,
   alter column total_duration_seconds set default 0,
-  alter column total_duration_seconds drop not null,
   alter column activity_count set default 0,
-  alter column activity_count drop not null,
   alter column last_heartbeat_at set default now(),
-  alter column last_heartbeat_at drop not null,
   alter column status set default 'active',
   alter column status set not null,
   alter column end_reason drop default,
@@ -84,9 +86,7 @@ begin
       ('user_sessions_pkey', 'PRIMARY KEY (id)'),
       ('user_sessions_session_id_key', 'UNIQUE (session_id)'),
       ('user_sessions_user_id_fkey', 'FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE'),
-      ('user_sessions_platform_check', 'CHECK ((platform = ANY (ARRAY[''web''::text, ''ios-external''::text, ''ios-internal''::text, ''ios-widget''::text, ''macos-internal''::text])))'),
-      ('user_sessions_status_check', 'CHECK ((status = ANY (ARRAY[''active''::text, ''idle''::text, ''ended''::text, ''timeout''::text])))'),
-      ('user_sessions_end_reason_check', 'CHECK ((end_reason = ANY (ARRAY[''logout''::text, ''timeout''::text, ''manual''::text, ''app_close''::text, ''crash''::text])))')
+      ('user_sessions_status_check', 'CHECK ((status = ANY (ARRAY[''active''::text, ''idle''::text, ''ended''::text, ''timeout''::text])))')
     ) as wanted (name, definition)
   loop
     if exists (
@@ -105,6 +105,47 @@ begin
       execute pg_catalog.format('alter table public.user_sessions rename constraint %I to %I', other, want.name);
     else
       execute pg_catalog.format('alter table public.user_sessions add constraint %I %s', want.name, want.definition);
+    end if;
+  end loop;
+end
+$$;
+
+-- Platforms and end reasons are the team's: a CHECK on the column stays, whatever it allows. Where none is there it gets the
+-- list that migrate was given, as JSON in a setting, else the script's. migrate applies a declared list after the migrations.
+do $$
+declare
+  want record;
+  there record;
+  allowed text;
+begin
+  for want in
+    select *, pg_catalog.format('user_sessions_%s_check', col) as name
+    from (values
+      ('platform', 'sessctl.platforms', array['web', 'ios-external', 'ios-internal', 'ios-widget', 'macos-internal']),
+      ('end_reason', 'sessctl.end_reasons', array['logout', 'timeout', 'manual', 'app_close', 'crash'])
+    ) as wanted (col, setting, script)
+  loop
+    -- The one of our name, else one that is a list, else any.
+    select c.conname as name, pg_catalog.pg_get_constraintdef(c.oid) ~ ' = (ANY \(+ARRAY\[|''[^'']*''::)' as is_list, c.convalidated as is_valid
+    into there
+    from pg_catalog.pg_constraint c
+    join pg_catalog.pg_attribute a on a.attrelid = c.conrelid and a.attname = want.col
+    where c.conrelid = 'public.user_sessions'::regclass
+      and (c.conname = want.name or c.contype = 'c' and c.conkey = array[a.attnum])
+    order by c.conname = want.name desc, is_list desc, c.conname
+    limit 1;
+    if not found then
+      select pg_catalog.string_agg(pg_catalog.quote_literal(v.value), ', ' order by v.n) into allowed
+      from pg_catalog.json_array_elements_text(
+        coalesce(nullif(pg_catalog.current_setting(want.setting, true), '')::json, pg_catalog.to_json(want.script))
+      ) with ordinality v (value, n);
+      execute pg_catalog.format(
+        'alter table public.user_sessions add constraint %I check (%I = any (array[%s]))', want.name, want.col, allowed);
+    elsif there.is_list and there.name <> want.name then
+      execute pg_catalog.format('alter table public.user_sessions rename constraint %I to %I', there.name, want.name);
+    end if;
+    if there.is_list and not there.is_valid then
+      execute pg_catalog.format('alter table public.user_sessions validate constraint %I', want.name);
     end if;
   end loop;
 end
@@ -154,13 +195,32 @@ begin
 end
 $$;
 
-comment on table public.user_sessions is 'Tracks user sessions across web and mobile platforms';
-comment on column public.user_sessions.session_id is 'Unique client-generated session identifier';
-comment on column public.user_sessions.platform is 'Platform: web, ios-external, ios-internal, ios-widget, macos-internal';
-comment on column public.user_sessions.device_info is 'JSON containing device metadata (OS, version, model, etc.)';
-comment on column public.user_sessions.location_info is 'JSON containing location data (country, timezone, etc.)';
-comment on column public.user_sessions.total_duration_seconds is 'Total session duration in seconds';
-comment on column public.user_sessions.activity_count is 'Number of activities/interactions during session';
-comment on column public.user_sessions.last_heartbeat_at is 'Last heartbeat received from client';
+-- Comments: where there is none, or the script's own list of platforms.
+do $$
+declare
+  want record;
+  target text;
+begin
+  for want in
+    select w.*, pg_catalog.col_description('public.user_sessions'::regclass, coalesce(a.attnum, 0)) as there
+    from (values
+      (null, 'Tracks user sessions across web and mobile platforms'),
+      ('session_id', 'Unique client-generated session identifier'),
+      ('platform', 'Platform of the client'),
+      ('device_info', 'JSON containing device metadata (OS, version, model, etc.)'),
+      ('location_info', 'JSON containing location data (country, timezone, etc.)'),
+      ('total_duration_seconds', 'Total session duration in seconds'),
+      ('activity_count', 'Number of activities/interactions during session'),
+      ('last_heartbeat_at', 'Last heartbeat received from client')
+    ) as w (col, comment)
+    left join pg_catalog.pg_attribute a on a.attrelid = 'public.user_sessions'::regclass and a.attname = w.col
+  loop
+    if want.there is null or want.there = 'Platform: web, ios-external, ios-internal, ios-widget, macos-internal' then
+      target := coalesce('column public.user_sessions.' || want.col, 'table public.user_sessions');
+      execute pg_catalog.format('comment on %s is %L', target, want.comment);
+    end if;
+  end loop;
+end
+$$;
 
 notify pgrst, 'reload schema';

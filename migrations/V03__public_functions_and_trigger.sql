@@ -1,5 +1,6 @@
 -- The trigger that keeps updated_at, and the duration of a session.
 -- sessctl: replaces function
+-- sessctl: replaces trigger
 
 -- `create or replace` can't change a result, a default or an argument's name: where one differs the function goes first.
 -- Never with CASCADE: what depends on it is named by the error, and stays.

@@ -1424,6 +1424,12 @@ begin
 end
 $$;
 
+-- What the team's sessctl.toml declares of the table, as migrate last applied it: platforms and end-reasons.
+create table if not exists sessctl.declared (
+  key text constraint declared_pkey primary key,
+  list text[] not null
+);
+
 -- Maintenance is for service_role and the owner, whatever default privileges gave to others.
 revoke all on schema sessctl from public, anon, authenticated, service_role;
 revoke all on all tables in schema sessctl from public, anon, authenticated, service_role;

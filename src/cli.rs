@@ -2,13 +2,14 @@
 
 use std::cell::OnceCell;
 use std::io;
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    Context, cleanup, demo, doctor, end_inactive, generate, migrate, sandbox, schedule, status, summary, verify,
+    self, Context, cleanup, demo, doctor, end_inactive, generate, migrate, sandbox, schedule, status, summary, verify,
 };
 use crate::config;
 use crate::failure::Failure;
@@ -20,7 +21,8 @@ use crate::signals::StopSignal;
 #[command(name = "sessctl", version, about, max_term_width = 100, color = help_color())]
 #[command(
     after_help = "Exit codes: 0 done, 1 a check said no, 2 usage, 3 failed, 130 interrupted.\n\
-    Connection: --database-url, else DATABASE_URL, else SUPABASE_DB_URL, else either of them in a .env file."
+    Connection: --database-url, else DATABASE_URL, else SUPABASE_DB_URL, else either of them in a .env file.\n\
+    Settings: a flag, else the environment, else sessctl.toml, else the default; sessctl config shows them."
 )]
 pub struct Cli {
     #[command(flatten)]
@@ -33,6 +35,9 @@ pub struct Cli {
 struct Global {
     #[command(flatten)]
     connection: config::Args,
+    /// File of settings, instead of SESSCTL_CONFIG or of sessctl.toml in this folder or above
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Settings")]
+    config: Option<PathBuf>,
     /// How the result is written to standard output
     #[arg(
         long,
@@ -71,6 +76,7 @@ enum Command {
     Status(status::Args),
     Doctor(doctor::Args),
     Schedule(schedule::Args),
+    Config(commands::config::Args),
     Sandbox(sandbox::Args),
     Demo(demo::Args),
     Completions(generate::Completions),
@@ -82,7 +88,7 @@ impl Command {
     fn check(&self, format: Format) -> Result<(), Failure> {
         let has_rows = matches!(
             self,
-            Self::Summary(_) | Self::Verify(_) | Self::Status(_) | Self::Doctor(_)
+            Self::Summary(_) | Self::Verify(_) | Self::Status(_) | Self::Doctor(_) | Self::Config(_)
         ) || matches!(self, Self::Schedule(schedule) if schedule.is_list());
         match format {
             Format::Csv if !has_rows => Err(unsupported("csv")),
@@ -117,6 +123,7 @@ impl Cli {
             .context("can't start")?;
         let context = Context {
             connection: &self.global.connection,
+            config: self.global.config.as_deref(),
             terminal,
             canceller: OnceCell::new(),
             stop,
@@ -131,6 +138,7 @@ impl Cli {
                 Command::Status(args) => context.until_stopped(args.run(&context)).await,
                 Command::Doctor(args) => context.until_stopped(args.run(&context)).await,
                 Command::Schedule(args) => context.until_stopped(args.run(&context)).await,
+                Command::Config(args) => args.run(&context),
                 Command::Sandbox(args) => args.run(&context).await,
                 Command::Demo(args) => args.run(&context).await,
                 Command::Completions(args) => args.run(Self::command()),

@@ -392,3 +392,101 @@ fn a_setting_of_the_migrations_that_somebody_made_before_is_not_run() {
     migrates_in_step(&db);
     db.client().batch_execute(planted).unwrap();
 }
+
+#[test]
+fn what_a_team_set_on_the_table_stays_and_clients_go_on() {
+    const OF_THE_TEAM: &str = "alter table public.user_sessions
+          alter column user_id set default auth.uid(), alter column session_id set default gen_random_uuid()::text,
+          alter column platform set default 'web', alter column user_agent set default '', alter column user_agent set not null,
+          alter column activity_count set not null, force row level security,
+          set (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01);
+        comment on table public.user_sessions is '@graphql({\"name\": \"Session\"})';
+        comment on column public.user_sessions.platform is 'ours'";
+    for grants in BOTH_GENERATIONS {
+        let db = Db::pasted(grants);
+        db.admin().batch_execute(OF_THE_TEAM).unwrap();
+        let sessions = |facts: sessctl::schema::Facts| {
+            let is_kept = |object: &sessctl::schema::Object| {
+                [
+                    "table public.user_sessions",
+                    "column public.user_sessions.user_id",
+                    "column public.user_sessions.platform",
+                    "column public.user_sessions.session_id",
+                    "column public.user_sessions.user_agent",
+                ]
+                .contains(&&*object.to_string())
+            };
+            let kept = facts.into_iter().filter(|(object, _)| is_kept(object));
+            let kept = kept.map(|(object, mut properties)| {
+                properties.retain(|property, _| !property.starts_with("grant ") && property != "owner");
+                (object, properties)
+            });
+            kept.collect::<sessctl::schema::Facts>()
+        };
+        let before = sessions(crate::snapshot::facts(&db));
+        let run = db.sessctl(&["migrate"]).ok();
+        for line in run.stderr.lines() {
+            assert!(
+                !line.contains(" column ") || line.contains("uuid_generate_v4"),
+                "{line}"
+            );
+        }
+        assert!(sessions(crate::snapshot::facts(&db)) == before);
+        let run = db
+            .sessctl(&["verify"])
+            .ok()
+            .says("extra    column public.user_sessions.user_id: extra default: auth.uid()")
+            .says("extra    table public.user_sessions: force row level security is on instead of off");
+        assert!(!run.stdout.contains("drift"), "{}", run.stdout);
+        db.sessctl(&["verify", "--strict"]).exits(1);
+        db.sessctl(&["migrate"]).ok().says("nothing to do");
+        // A client that leaves out what has a default.
+        db.admin()
+            .batch_execute("insert into auth.users (id) values ('00000000-0000-4000-8000-000000000001')")
+            .unwrap();
+        db.api("authenticated", Some("00000000-0000-4000-8000-000000000001"))
+            .batch_execute("insert into public.user_sessions default values")
+            .unwrap();
+    }
+}
+
+#[test]
+fn what_migrate_changes_of_a_table_is_listed_first() {
+    let db = Db::pasted(Grants::Closed);
+    db.admin()
+        .batch_execute(
+            "alter table public.user_sessions disable row level security, alter column status set default 'idle',
+               alter column ended_at set default now(), alter column end_reason set default 'logout', alter column end_reason set not null,
+               alter column created_at drop not null;
+             alter table public.user_sessions disable trigger update_user_sessions_updated_at;
+             create or replace view public.active_sessions_summary as
+               select platform, count(*) as active_count, 0::numeric as avg_session_minutes, min(started_at) as oldest_session, max(last_activity_at) as latest_activity
+               from public.user_sessions group by platform",
+        )
+        .unwrap();
+    let run = db.sessctl(&["migrate", "--dry-run"]).ok();
+    let lines = [
+        "turns row level security on for table public.user_sessions",
+        "replaces the default of column public.user_sessions.status ('idle'::text) with 'active'::text",
+        "drops the default of column public.user_sessions.ended_at (now())",
+        "drops the default of column public.user_sessions.end_reason ('logout'::text)",
+        "drops not null of column public.user_sessions.end_reason",
+        "sets column public.user_sessions.created_at not null",
+        "replaces trigger update_user_sessions_updated_at",
+        "replaces view public.active_sessions_summary",
+        "replaces function public.cleanup_old_sessions(integer)",
+    ];
+    for line in lines {
+        assert_eq!(
+            run.stdout.matches(&format!("-- {line}\n")).count(),
+            1,
+            "{line}: {}",
+            run.stdout
+        );
+    }
+    let run = db.sessctl(&["migrate"]).ok();
+    for line in lines {
+        assert!(run.stderr.contains(line), "{line}");
+    }
+    db.sessctl(&["verify", "--strict"]).ok();
+}

@@ -1,4 +1,4 @@
-//! Arguments, environment, `.env` files and connection strings as no user writes them: the program never panics, never prints a
+//! Arguments, environment, `.env` files, `sessctl.toml` and connection strings as no user writes them: the program never panics, never prints a
 //! password, and never prints what steers a terminal.
 //!
 //! `make test` has a round of it with a fixed seed, `make fuzz ARGS='--seconds 600'` as many as fit with others.
@@ -20,7 +20,7 @@ const ROUND: u32 = 150;
 /// What no output may hold: the two halves of each password.
 const MARKERS: [&str; 2] = ["s3cr3t", "M4rker"];
 
-const COMMANDS: [&str; 9] = [
+const COMMANDS: [&str; 10] = [
     "migrate",
     "end-inactive",
     "cleanup",
@@ -30,9 +30,10 @@ const COMMANDS: [&str; 9] = [
     "doctor",
     "schedule list",
     "schedule install",
+    "config",
 ];
 
-const FLAGS: [&str; 18] = [
+const FLAGS: [&str; 22] = [
     "--sslmode",
     "--sslrootcert",
     "--connect-timeout",
@@ -50,10 +51,17 @@ const FLAGS: [&str; 18] = [
     "--max-runtime",
     "--max-retries",
     "--allow",
+    "--config",
+    "--platforms",
+    "--yes",
+    "--strict",
     "--help",
 ];
 
-const VARIABLES: [&str; 14] = [
+const VARIABLES: [&str; 17] = [
+    "SESSCTL_CLEANUP_DAYS",
+    "SESSCTL_CONFIG",
+    "SESSCTL_VERIFY_ALLOW",
     "PGAPPNAME",
     "PGCONNECT_TIMEOUT",
     "PGDATABASE",
@@ -86,6 +94,8 @@ struct Case {
     connection: OsString,
     /// Lines of a `.env` file above the connection string and below it.
     lines: [Vec<u8>; 2],
+    /// A file of settings.
+    settings: Option<Vec<u8>>,
 }
 
 /// Bytes that an argument or a variable can have.
@@ -186,6 +196,22 @@ fn lines() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+/// A file of settings, in which a connection string may be.
+fn settings(port: u16) -> impl Strategy<Value = Vec<u8>> {
+    let part = prop_oneof![
+        4 => prop::sample::select(vec![
+            "[table]\n", "[end-inactive]\n", "[cleanup]\n", "[verify]\n", "[", "]", "platforms = ", "end-reasons = ", "minutes = ",
+            "days = ", "strict = true\n", "allow = ", "[\"web\", 'timeout']\n", "[\n'trigger:a',\n", "30\n", "= ", "\"", "'''", "\\", "# ",
+            "\n", "\r\n", "\u{feff}", "\u{202e}", "\0", "a.b.c = 1\n", "[[x]]\n", "x = { y = 1, z = [2] }\n", "1979-05-27",
+        ])
+        .prop_map(|part| part.as_bytes().to_vec()),
+        1 => prop::collection::vec(any::<u8>(), 0..10),
+        1 => any::<String>().prop_map(String::into_bytes),
+        1 => connections(port).prop_map(OsString::into_vec),
+    ];
+    prop::collection::vec(part, 0..12).prop_map(|parts| parts.concat())
+}
+
 fn cases(port: u16) -> impl Strategy<Value = Case> {
     let command = prop::sample::select(COMMANDS.to_vec())
         .prop_map(|command| -> Vec<OsString> { command.split(' ').map(OsString::from).collect() });
@@ -216,14 +242,18 @@ fn cases(port: u16) -> impl Strategy<Value = Case> {
         source,
         connections(port),
         [lines(), lines()],
+        prop::option::of(settings(port)),
     )
-        .prop_map(|(command, arguments, variables, source, connection, lines)| Case {
-            arguments: [command, arguments.concat()].concat(),
-            variables,
-            source,
-            connection,
-            lines,
-        })
+        .prop_map(
+            |(command, arguments, variables, source, connection, lines, settings)| Case {
+                arguments: [command, arguments.concat()].concat(),
+                variables,
+                source,
+                connection,
+                lines,
+                settings,
+            },
+        )
 }
 
 impl Case {
@@ -234,6 +264,9 @@ impl Case {
         command.env("PGCONNECT_TIMEOUT", "1");
         command.env("PGPASSWORD", MARKERS.concat());
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        if let Some(text) = &self.settings {
+            std::fs::write(folder.join("sessctl.toml"), text).unwrap();
+        }
         match self.source {
             Source::Flag => {
                 let mut flag = OsString::from("--database-url=");

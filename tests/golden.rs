@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
@@ -362,6 +363,33 @@ golden! {
             let mut run = db.sessctl(&["schedule", action]).says(hint);
             run.stderr.truncate(run.stderr.find(hint).unwrap());
             t.add(&["schedule", action], &run);
+        }
+    };
+    config: |t| {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+        let run = |t: &mut Transcript, arguments: &[&str]| {
+            let mut command = sessctl();
+            command.current_dir(folder.path()).env("SESSCTL_CLEANUP_DAYS", "30");
+            t.add(arguments, &Run::of(command.args(arguments)));
+        };
+        run(t, &["config"]);
+        write("sessctl.toml", "[end-inactive]\nminutes = 30\n\n[verify]\nstrict = true\nallow = [\"trigger:audit\"]\n");
+        write(".env", "DATABASE_URL=postgresql://postgres:secret@127.0.0.1/postgres");
+        fs::set_permissions(folder.path().join(".env"), PermissionsExt::from_mode(0o600)).unwrap();
+        for format in ["table", "json", "csv"] {
+            run(t, &["config", "--format", format]);
+        }
+        for (name, text) in [
+            ("key.toml", "[cleanup]\nday = 30\n"),
+            ("table.toml", "[clean-up]\ndays = 30\n"),
+            ("value.toml", "[cleanup]\ndays = 0\n"),
+            ("text.toml", "[verify]\nallow = [\"trigger:audit\", \"audit\"]\n"),
+            ("secret.toml", "database-url = \"postgresql://postgres:secret@127.0.0.1/postgres\"\n"),
+            ("not.toml", "[cleanup\ndays = 30\n"),
+        ] {
+            write(name, text);
+            run(t, &["config", "--config", name]);
         }
     };
     colour: |t| {

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use postgres::{Client, NoTls};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+use serde_json::Value;
 use sessctl::sandbox::{Options, Sandbox};
 
 use crate::common::{Run, block_on, clean, not_run, sessctl};
@@ -187,6 +188,12 @@ fn every_command_block_runs() {
                 }
                 assert!(before > 0 && rows() >= before, "sessions are lost by {sql}");
             }
+            "toml" => {
+                let file = project.folder.path().join("sessctl.toml");
+                fs::write(&file, text).unwrap();
+                project.shell("sessctl config");
+                fs::remove_file(file).unwrap();
+            }
             "crontab" => {
                 for line in text.lines() {
                     let command = line.splitn(6, ' ').nth(5).unwrap();
@@ -250,6 +257,56 @@ fn a_role_that_may_only_maintain_or_verify_can_do_just_that() {
             .contains("deleted 2,100")
     );
     as_role("sessctl_cron", &["migrate"]).exits(3);
+}
+
+#[test]
+fn the_roles_pass_a_strict_verify_with_the_settings_that_allow_them() {
+    let project = Project::start();
+    for (_, sql) in blocks().into_iter().filter(|(_, text)| text.contains("create role")) {
+        project.admin().batch_execute(&sql.replace('…', "postgres")).unwrap();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for role in ["postgres", "sessctl_ci"] {
+        let verify = |arguments: &[&str]| {
+            let password = if role == "postgres" {
+                project.sandbox.password()
+            } else {
+                "postgres"
+            };
+            let mut command = sessctl();
+            command
+                .env("DATABASE_URL", project.url_as(role, password))
+                .current_dir(folder.path());
+            Run::of(command.arg("verify").args(arguments))
+        };
+        let mut tomls = blocks().into_iter().filter(|(language, _)| *language == "toml");
+        let (_, text) = tomls.find(|(_, text)| text.contains("sessctl_ci")).unwrap();
+        fs::write(folder.path().join("sessctl.toml"), text).unwrap();
+        let run = verify(&[]).ok().says("allowed").says("up to date");
+        assert!(!run.stdout.contains("absent"), "{}", run.stdout);
+        fs::remove_file(folder.path().join("sessctl.toml")).unwrap();
+        verify(&["--strict"]).exits(1);
+    }
+}
+
+#[test]
+fn the_settings_are_all_there_are_with_their_defaults() {
+    let settings = |folder: &Path| {
+        let run = Run::of(sessctl().current_dir(folder).args(["config", "--format", "json"]));
+        let json = run.ok().json();
+        let settings = json["settings"].as_array().unwrap();
+        let part = |name: &str| -> Vec<Value> { settings.iter().map(|setting| setting[name].clone()).collect() };
+        (part("key"), part("value"), part("source"))
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let (keys, values, _) = settings(folder.path());
+    let (_, text) = blocks().into_iter().find(|(language, _)| *language == "toml").unwrap();
+    fs::write(folder.path().join("sessctl.toml"), text).unwrap();
+    let (_, in_readme, sources) = settings(folder.path());
+    // What has no default stands as it is in the database; the file has the script's lists.
+    let defaults = values.iter().zip(&in_readme).filter(|(value, _)| !value.is_null());
+    assert!(defaults.clone().count() >= 7 && defaults.clone().all(|(value, in_readme)| value == in_readme));
+    assert!(sources.iter().all(|source| source == "file"), "{keys:?}: {sources:?}");
 }
 
 #[test]

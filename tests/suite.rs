@@ -5,6 +5,7 @@ mod common;
 
 mod access;
 mod adoption;
+mod config;
 mod doctor;
 mod failing;
 mod faults;
@@ -13,6 +14,7 @@ mod golden;
 mod guards;
 mod hints;
 mod hostile;
+mod lists;
 mod maintenance;
 mod migrate;
 mod objects;

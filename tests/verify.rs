@@ -127,6 +127,7 @@ fn the_json_tells_object_property_expected_found_and_note() {
                 "note": null,
             }],
             "allowed": [],
+            "absent": [],
         })
     );
     db.sessctl(&["verify", "--format", "csv"])
@@ -216,9 +217,13 @@ fn triggers_and_policies_of_the_teams_own_are_accepted_by_name() {
         .ok()
         .json();
     assert_eq!(json["allowed"].as_array().unwrap().len(), 2);
-    db.sessctl(&["verify", "--allow", "function:x"])
-        .exits(2)
-        .says("expected trigger:NAME or policy:NAME");
+    for (allow, says) in [
+        ("schema:sessctl", "expected KIND:NAME"),
+        ("audit", "expected KIND:NAME"),
+        ("grant:anon:select", "rights of the API's roles are never accepted"),
+    ] {
+        db.sessctl(&["verify", "--allow", allow]).exits(2).says(says);
+    }
     // What is ours can't be waved through by its name.
     db.admin()
         .batch_execute("alter policy \"Users can view their own sessions\" on public.user_sessions using (true)")
@@ -332,4 +337,194 @@ fn a_copy_of_the_schema_without_rows_is_told_as_one_and_adopted() {
             db.sessctl(&[command]).ok();
         }
     }
+}
+
+#[test]
+fn every_kind_of_addition_is_accepted_by_name_and_shown() {
+    let db = Db::migrated(Grants::Closed);
+    let role = format!("reader_{}", db.name);
+    db.admin()
+        .batch_execute(&format!(
+            "alter table public.user_sessions add column app_version text, add constraint short_agent check (length(user_agent) < 500);
+             create index my_index on public.user_sessions (app_version);
+             create trigger audit after insert on public.user_sessions for each row execute function public.update_user_sessions_updated_at_column();
+             create policy \"support: reads\" on public.user_sessions for select to service_role using (true);
+             create rule notified as on delete to public.user_sessions do also notify gone;
+             create publication realtime for table public.user_sessions;
+             create table public.kid () inherits (public.user_sessions);
+             create function public.end_inactive_sessions(text) returns integer language sql as 'select 1';
+             revoke all on function public.end_inactive_sessions(text) from public;
+             create view sessctl.mine as select 1 as one;
+             create table sessctl.stash (id integer);
+             alter table public.user_sessions force row level security, alter column platform set default 'web';
+             create role {role};
+             grant select, update (status) on public.user_sessions to {role}"
+        ))
+        .unwrap();
+    let allow = [
+        "column:app_version",
+        "constraint:short_agent",
+        "index:my_index",
+        "trigger:audit",
+        "policy:support: reads",
+        "rule:notified",
+        "publication:realtime",
+        "child:kid",
+        "function:end_inactive_sessions(text)",
+        "view:sessctl.mine",
+        "table:sessctl.stash",
+        "table:user_sessions",
+        "column:platform",
+        &format!("grant:{role}:select"),
+        &format!("grant:{role}:update"),
+    ];
+    let verify = |left_out: Option<usize>| {
+        let mut arguments = vec!["verify", "--strict"];
+        for (index, allowed) in allow.iter().enumerate() {
+            if Some(index) != left_out {
+                arguments.extend(["--allow", allowed]);
+            }
+        }
+        arguments.extend(["--format", "json"]);
+        db.sessctl(&arguments)
+    };
+    let json = verify(None).ok().json();
+    assert_eq!(json["absent"], Value::Array(Vec::new()));
+    assert!(json["allowed"].as_array().unwrap().len() >= allow.len());
+    for (index, left_out) in allow.iter().enumerate() {
+        // The publication is allowed with the table, what may be set of it.
+        if *left_out != "publication:realtime" {
+            let run = verify(Some(index));
+            assert_eq!(run.code, 1, "{left_out}: {}", run.stdout);
+        }
+    }
+    // With the grant option the role could give it to anybody.
+    db.admin()
+        .batch_execute(&format!(
+            "grant select on public.user_sessions to {role} with grant option"
+        ))
+        .unwrap();
+    verify(None).exits(1);
+    db.admin()
+        .batch_execute(&format!("drop owned by {role}; drop role {role}"))
+        .unwrap();
+}
+
+#[test]
+fn what_is_allowed_and_not_there_is_a_note() {
+    let db = Db::migrated(Grants::Closed);
+    let arguments = [
+        "verify",
+        "--strict",
+        "--allow",
+        "trigger:gone",
+        "--allow",
+        "grant:nobody:select",
+    ];
+    db.sessctl(&arguments)
+        .ok()
+        .says("absent   trigger:gone is allowed, and not there");
+    let json = db
+        .sessctl(&[&arguments[..], &["--format", "json"]].concat())
+        .ok()
+        .json();
+    assert_eq!(
+        json["absent"],
+        serde_json::json!(["trigger:gone", "grant:nobody:select"])
+    );
+}
+
+#[test]
+fn no_name_accepts_what_drifted_of_an_object_of_ours_or_what_the_apis_roles_may_do() {
+    for (sql, allow) in [
+        (
+            "alter policy \"Users can view their own sessions\" on public.user_sessions using (true)",
+            "policy:Users can view their own sessions",
+        ),
+        (
+            "alter policy \"Users can create their own sessions\" on public.user_sessions to anon",
+            "policy:Users can create their own sessions",
+        ),
+        (
+            "alter table public.user_sessions disable row level security",
+            "table:public.user_sessions",
+        ),
+        (
+            "alter table public.user_sessions alter column status set default 'idle'",
+            "column:status",
+        ),
+        (
+            "alter table public.user_sessions alter column ended_at set default now()",
+            "column:ended_at",
+        ),
+        (
+            "alter function public.end_inactive_sessions(integer) security definer",
+            "function:end_inactive_sessions",
+        ),
+        (
+            "drop index public.idx_user_sessions_ended_at",
+            "index:idx_user_sessions_ended_at",
+        ),
+        (
+            "grant select on public.user_sessions to anon",
+            "table:public.user_sessions",
+        ),
+        (
+            "alter table public.user_sessions add column x text; grant select (x) on public.user_sessions to anon",
+            "column:x",
+        ),
+        (
+            "alter table public.user_sessions disable trigger update_user_sessions_updated_at",
+            "trigger:update_user_sessions_updated_at",
+        ),
+    ] {
+        let db = Db::migrated(Grants::Closed);
+        db.admin().batch_execute(sql).unwrap();
+        let run = db.sessctl(&["verify", "--allow", allow]);
+        assert_eq!(run.code, 1, "{sql}: {}", run.stdout);
+    }
+}
+
+#[test]
+fn what_reads_all_sessions_for_users_of_the_api_is_seen() {
+    let db = Db::migrated(Grants::Closed);
+    db.admin()
+        .batch_execute(
+            "create view public.leak as select * from public.user_sessions;
+             create view public.safe with (security_invoker = on) as select * from public.user_sessions;
+             create view public.closed as select * from public.user_sessions;
+             create materialized view public.copied as select user_id from public.user_sessions;
+             create function public.counted() returns bigint language sql security definer as 'select count(*) from public.user_sessions';
+             create function public.of_caller() returns bigint language sql as 'select count(*) from public.user_sessions';
+             create function public.of_others() returns bigint language sql security definer as 'select 1::bigint -- my_user_sessions_2';
+             grant select on public.leak, public.safe to authenticated;
+             grant select (user_id) on public.copied to anon;
+             grant execute on function public.counted(), public.of_caller(), public.of_others() to anon, authenticated",
+        )
+        .unwrap();
+    let json = db.sessctl(&["verify", "--format", "json"]).ok().json();
+    let seen: Vec<(&str, &str)> = json["extra"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|extra| (extra["object"].as_str().unwrap(), extra["found"].as_str().unwrap()))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            ("function public.counted()", "anon, authenticated"),
+            ("materialized view public.copied", "anon"),
+            ("view public.leak", "authenticated"),
+        ]
+    );
+    let allow = [
+        "--allow",
+        "view:leak",
+        "--allow",
+        "function:counted",
+        "--allow",
+        "materialized view:copied",
+    ];
+    db.sessctl(&["verify", "--strict"]).exits(1);
+    db.sessctl(&[&["verify", "--strict"][..], &allow].concat()).ok();
 }

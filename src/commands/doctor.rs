@@ -12,6 +12,7 @@ use crate::doctor::{self, Asked, Level, Line};
 use crate::failure::exit;
 use crate::maintenance::{CLEANUP, END_INACTIVE};
 use crate::output::{Page, Report, Rows, Style};
+use crate::schema::Team;
 
 /// Check connection, rights, sessions and surroundings: one line each, with a hint
 ///
@@ -51,6 +52,12 @@ impl Args {
     /// # Errors
     /// It could not look.
     pub async fn run(&self, context: &Context<'_>) -> Result<Box<dyn Report>> {
+        let settings = context.settings()?;
+        let team = Team {
+            allow: settings.allow,
+            declared: settings.declared,
+            ..Team::default()
+        };
         let database = context.connect("doctor").await?;
         let asked = Asked {
             minutes: self.minutes,
@@ -59,7 +66,7 @@ impl Args {
                 .expect_every
                 .map(|time| time.as_secs().clamp(1, LONGEST).cast_signed()),
         };
-        let lines = doctor::examine(&database, asked).await?;
+        let lines = doctor::examine(&database, asked, &team).await?;
         let tolerated = match self.fail_on {
             FailOn::Warning => Level::Ok,
             FailOn::Problem => Level::Warning,

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use clap::{Args as ClapArgs, ValueEnum};
+use serde::Serialize;
 
 use super::Context;
 use super::maintenance::Options;
@@ -9,10 +10,10 @@ use crate::maintenance::{END_INACTIVE, Work};
 use crate::output::Report;
 
 /// When a session that is ended now is said to have ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum EndedAt {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum EndedAt {
     /// Now, as the original script does.
-    #[default]
     Now,
     /// When it was last seen: a table that nobody swept for a year then gets no year-long sessions.
     LastHeartbeat,
@@ -26,15 +27,15 @@ enum EndedAt {
 /// were last seen.
 #[derive(ClapArgs, Debug)]
 pub struct Args {
-    /// Minutes without a sign of life
-    #[arg(long, value_name = "N", default_value_t = END_INACTIVE.threshold, value_parser = clap::value_parser!(i32).range(END_INACTIVE.range.clone()))]
-    minutes: i32,
+    /// Minutes without a sign of life (default 60)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(END_INACTIVE.range.clone()))]
+    minutes: Option<i32>,
     /// End idle sessions too
-    #[arg(long)]
-    include_idle: bool,
-    /// What ended_at is set to
-    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
-    ended_at: EndedAt,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    include_idle: Option<bool>,
+    /// What ended_at is set to (default now)
+    #[arg(long, value_enum, value_name = "WHEN")]
+    ended_at: Option<EndedAt>,
     /// The most rows of one transaction
     #[arg(long, value_name = "N", default_value_t = END_INACTIVE.batch_size, value_parser = clap::value_parser!(i32).range(1..=1_000_000))]
     batch_size: i32,
@@ -46,13 +47,14 @@ impl Args {
     /// # Errors
     /// The server's or the connection's, where trying again is no use.
     pub async fn run(&self, context: &Context<'_>) -> Result<Box<dyn Report>> {
+        let settings = context.settings()?;
         let work = Work {
             job: &END_INACTIVE,
-            threshold: self.minutes,
+            threshold: self.minutes.unwrap_or(settings.minutes),
             batch_size: self.batch_size,
-            include_idle: self.include_idle,
+            include_idle: self.include_idle.unwrap_or(settings.include_idle),
             keep_referenced: false,
-            at_last_seen: self.ended_at == EndedAt::LastHeartbeat,
+            at_last_seen: self.ended_at.unwrap_or(settings.ended_at) == EndedAt::LastHeartbeat,
         };
         self.options.run(&work, true, context).await
     }

@@ -8,10 +8,10 @@ use anyhow::Result;
 use clap::Args as ClapArgs;
 
 use super::Context;
-use crate::config::{duration, timeout};
+use crate::config::{Written, duration, timeout};
 use crate::database::Database;
 use crate::failure::Failure;
-use crate::migrations::{LockLimits, Plan};
+use crate::migrations::{Asked, ListChange, LockLimits, Plan};
 use crate::output::Report;
 use report::{DryRun, Outcome};
 
@@ -24,6 +24,12 @@ pub struct Args {
     /// Stop at this version
     #[arg(long, value_name = "VERSION", value_parser = clap::value_parser!(i32).range(1..))]
     target: Option<i32>,
+    /// The platforms that sessions may have, separated by commas, instead of those of sessctl.toml
+    #[arg(long, value_name = "LIST", value_parser = list)]
+    platforms: Option<Platforms>,
+    /// Remove a platform or an end reason that is not declared any more
+    #[arg(long)]
+    yes: bool,
     /// How long a statement may wait for a lock on a table, and so hold up all who come after it; it is tried some times
     #[arg(long, value_name = "TIME", value_parser = timeout, default_value = "200ms")]
     lock_timeout: Duration,
@@ -32,14 +38,32 @@ pub struct Args {
     lock_wait: Duration,
 }
 
+/// A list in one argument.
+#[derive(Clone, Debug)]
+struct Platforms(Vec<String>);
+
+fn list(text: &str) -> Result<Platforms, String> {
+    let list = Written::Text(text.to_owned()).list();
+    list.map(Platforms).map_err(|wrong| wrong.to_string())
+}
+
 impl Args {
     /// # Errors
     /// A database that can't be migrated, or a migration that failed.
     pub async fn run(&self, context: &Context<'_>) -> Result<Box<dyn Report>> {
+        let mut declared = context.settings()?.declared;
+        if let Some(Platforms(list)) = &self.platforms {
+            declared.insert("platforms".into(), list.clone());
+        }
+        let asked = Asked {
+            target: self.target,
+            declared,
+            may_narrow: self.yes,
+        };
         let database = context.connect_to_change("migrate").await?.without_statement_timeout();
         let cancel = database.canceller();
         let outcome = tokio::select! {
-            outcome = self.migrate(&database, context) => outcome,
+            outcome = self.migrate(&database, asked, context) => outcome,
             () = context.stop.requested() => {
                 // Without it the server would go on with the statement, for a client that is gone.
                 cancel.cancel().await;
@@ -52,8 +76,8 @@ impl Args {
         Ok(outcome)
     }
 
-    async fn migrate(&self, database: &Database, context: &Context<'_>) -> Result<Box<dyn Report>> {
-        let plan = Plan::read(database, self.target).await?;
+    async fn migrate(&self, database: &Database, asked: Asked, context: &Context<'_>) -> Result<Box<dyn Report>> {
+        let plan = Plan::read(database, asked).await?;
         if self.dry_run {
             return Ok(Box::new(DryRun::from(plan)));
         }
@@ -74,6 +98,7 @@ impl Args {
         let applied = plan.apply(database, limits, &note).await?;
         Ok(Box::new(Outcome {
             applied: applied.into_iter().map(Into::into).collect(),
+            declared: plan.lists.iter().map(ListChange::key).collect(),
             version: plan.version_after(),
         }))
     }

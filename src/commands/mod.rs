@@ -1,6 +1,7 @@
 //! One file a command: its arguments, its work, its result.
 
 pub mod cleanup;
+pub mod config;
 pub mod demo;
 pub mod doctor;
 pub mod end_inactive;
@@ -9,21 +10,24 @@ mod maintenance;
 pub mod migrate;
 pub mod sandbox;
 pub mod schedule;
+mod settings;
 pub mod status;
 pub mod summary;
 pub mod verify;
 
 use std::cell::OnceCell;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::config::{self, Target};
+use crate::config::{Args as Connection, Target};
 use crate::database::{Canceller, Database};
 use crate::failure::Failure;
 use crate::output::Terminal;
 use crate::retry::{Backoff, retry};
 use crate::signals::StopSignal;
+use settings::Settings;
 
 /// The pauses of --wait between two attempts to connect.
 const WAIT: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
@@ -31,7 +35,9 @@ const WAIT: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_se
 /// What every command is given.
 pub struct Context<'a> {
     /// Which database.
-    pub connection: &'a config::Args,
+    pub connection: &'a Connection,
+    /// `--config`.
+    pub config: Option<&'a Path>,
     /// Where to write.
     pub terminal: &'a Terminal,
     /// Stops what the server does for this command.
@@ -41,6 +47,14 @@ pub struct Context<'a> {
 }
 
 impl Context<'_> {
+    /// What is in force where a command's own flags say nothing.
+    ///
+    /// # Errors
+    /// A `sessctl.toml` or a variable that can't be understood.
+    fn settings(&self) -> Result<Settings, Failure> {
+        Settings::read(self.config)
+    }
+
     /// Connects for a command that only looks.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use clap::Args as ClapArgs;
 
 use super::Context;
 use crate::output::Report;
-use crate::schema::{Allowed, Found, Verdict};
+use crate::schema::{Allowed, Found, Team, Verdict};
 use report::Verified;
 
 /// Check, without changing anything, that the schema is what the migrations make
@@ -17,9 +17,10 @@ use report::Verified;
 #[derive(ClapArgs, Debug)]
 pub struct Args {
     /// Count extra columns, indexes, constraints and rights of other roles as drift too
-    #[arg(long)]
-    strict: bool,
-    /// Accept a trigger or policy of your own, as trigger:NAME or policy:NAME
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    strict: Option<bool>,
+    /// Accept what is your own: trigger:NAME, policy:NAME, column:NAME, index:NAME, grant:ROLE:RIGHT and so on; added to those of
+    /// sessctl.toml
     #[arg(long, value_name = "KIND:NAME")]
     allow: Vec<Allowed>,
 }
@@ -28,12 +29,18 @@ impl Args {
     /// # Errors
     /// It could not look.
     pub async fn run(&self, context: &Context<'_>) -> Result<Box<dyn Report>> {
+        let settings = context.settings()?;
+        let team = Team {
+            strict: self.strict.unwrap_or(settings.strict),
+            allow: [&*settings.allow, &self.allow].concat(),
+            declared: settings.declared,
+        };
         let database = context.connect("verify").await?;
         let found = Found::read(&database).await?;
         let target = database.target().to_string();
         database.close().await;
         Ok(Box::new(Verified {
-            verdict: Verdict::of(&found, self.strict, &self.allow),
+            verdict: Verdict::of(&found, &team),
             target,
         }))
     }

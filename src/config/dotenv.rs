@@ -1,15 +1,11 @@
 //! The connection string in a `.env` file.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::VARIABLES;
+use super::regular::{self, Unreadable};
 use crate::failure::Failure;
-
-/// A longer file is something else.
-const MAX_BYTES: u64 = 1024 * 1024;
 
 /// What takes the place of a `$` to see whether it is replaced: a character that no connection string holds.
 const STAND_IN: char = '\u{e000}';
@@ -29,22 +25,9 @@ pub(super) struct Entry {
 /// # Errors
 /// A file that can't be read, or a line of one of our variables that can't be; never with anything that the file holds.
 pub(super) fn read(file: &Path) -> Result<Option<Entry>, Failure> {
-    let about = match fs::metadata(file) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        other => other.map_err(unreadable)?,
+    let Some((bytes, about)) = regular::read(file).map_err(unreadable)? else {
+        return Ok(None);
     };
-    // To open a pipe would wait for its writer.
-    if !about.is_file() {
-        return Err(Failure::usage(".env is not a regular file")
-            .hint("replace it with a file of lines NAME=value, or set DATABASE_URL in the environment"));
-    }
-    let mut bytes = Vec::new();
-    let opened = File::open(file).map_err(unreadable)?;
-    opened.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(Failure::usage(".env is larger than 1 MB")
-            .hint("leave only lines NAME=value in it, or set DATABASE_URL in the environment"));
-    }
     let found = find(&bytes)?;
     Ok(found.map(|(text, is_expanded)| Entry {
         text,
@@ -53,10 +36,16 @@ pub(super) fn read(file: &Path) -> Result<Option<Entry>, Failure> {
     }))
 }
 
-fn unreadable(error: io::Error) -> Failure {
-    Failure::usage(".env is there and can't be read")
-        .hint("give this user the right to read it, or set DATABASE_URL in the environment")
-        .because(error)
+fn unreadable(why: Unreadable) -> Failure {
+    match why {
+        Unreadable::NotRegular => Failure::usage(".env is not a regular file")
+            .hint("replace it with a file of lines NAME=value, or set DATABASE_URL in the environment"),
+        Unreadable::TooLarge => Failure::usage(".env is larger than 1 MB")
+            .hint("leave only lines NAME=value in it, or set DATABASE_URL in the environment"),
+        Unreadable::Io(error) => Failure::usage(".env is there and can't be read")
+            .hint("give this user the right to read it, or set DATABASE_URL in the environment")
+            .because(error),
+    }
 }
 
 /// The first of our variables with a value, and whether a `$` was expanded in it.

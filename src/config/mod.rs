@@ -1,10 +1,13 @@
-//! Where the connection string comes from, and in what order.
+//! Where the connection string and the settings come from, and in what order.
 
 mod dotenv;
 mod duration;
 mod error;
+mod file;
 mod key_value;
 mod parameters;
+mod regular;
+mod settings;
 mod supabase;
 mod target;
 mod tls;
@@ -22,6 +25,8 @@ use parameters::Environment;
 use target::{Overrides, parse};
 
 pub(crate) use duration::{duration, timeout};
+pub(crate) use file::{ConfigFile, FoundBy};
+pub(crate) use settings::{Reader, Setting, Source, Written, Wrong};
 pub(crate) use supabase::SupabaseHost;
 pub use target::Target;
 pub(crate) use tls::{RootCert, SslMode, TlsPolicy};
@@ -73,9 +78,13 @@ impl Args {
     /// # Errors
     /// No connection string anywhere, or one that can't be understood; never with any part of it in the message.
     pub fn target(&self, terminal: &Terminal) -> Result<Target> {
-        let given = match &self.database_url {
-            Some(text) => Given::exactly(text.clone()),
-            None => find(Path::new(".env"), terminal)?,
+        let Some(given) = self.given(terminal)? else {
+            return Err(Failure::usage("no database named")
+                .hint(
+                    "set DATABASE_URL (or SUPABASE_DB_URL) in the environment or in a .env file, or give --database-url; \
+                     the string is in the Supabase dashboard under Connect",
+                )
+                .into());
         };
         let overrides = Overrides {
             sslmode: self.sslmode,
@@ -91,50 +100,76 @@ impl Args {
         }
     }
 
+    /// Where the connection string comes from, if there is one.
+    ///
+    /// # Errors
+    /// A `.env` file that can't be read.
+    pub(crate) fn origin(&self, terminal: &Terminal) -> Result<Option<Origin>> {
+        Ok(self.given(terminal)?.map(|given| given.origin))
+    }
+
+    fn given(&self, terminal: &Terminal) -> Result<Option<Given>> {
+        match &self.database_url {
+            Some(text) => Ok(Some(Given::exactly(text.clone(), Origin::Flag))),
+            None => find(Path::new(".env"), terminal),
+        }
+    }
+
     /// How long to wait for a server that is starting.
     pub fn wait(&self) -> Duration {
         self.wait
     }
 }
 
+/// Where a connection string comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// `--database-url`.
+    Flag,
+    /// This variable.
+    Environment(&'static str),
+    /// A `.env` file.
+    DotEnv,
+}
+
 /// A connection string as it was given.
 struct Given {
     text: String,
+    origin: Origin,
     /// Whether a `$NAME` in it was replaced by the value of a variable.
     is_expanded: bool,
 }
 
 impl Given {
-    fn exactly(text: String) -> Self {
+    fn exactly(text: String, origin: Origin) -> Self {
         Self {
             text,
+            origin,
             is_expanded: false,
         }
     }
 }
 
 /// The environment comes first; a `.env` file counts only where the environment has neither variable.
-fn find(file: &Path, terminal: &Terminal) -> Result<Given> {
+fn find(file: &Path, terminal: &Terminal) -> Result<Option<Given>> {
     for name in VARIABLES {
         match std::env::var(name) {
-            Ok(text) if !text.trim().is_empty() => return Ok(Given::exactly(text)),
+            Ok(text) if !text.trim().is_empty() => {
+                return Ok(Some(Given::exactly(text, Origin::Environment(name))));
+            }
             Err(VarError::NotUnicode(_)) => return Err(Failure::from(Error::NotUnicode(name)).into()),
             _ => {}
         }
     }
     let Some(entry) = dotenv::read(file)? else {
-        return Err(Failure::usage("no database named")
-            .hint(
-                "set DATABASE_URL (or SUPABASE_DB_URL) in the environment or in a .env file, or give --database-url; \
-                 the string is in the Supabase dashboard under Connect",
-            )
-            .into());
+        return Ok(None);
     };
     if entry.is_exposed {
         terminal.warn(".env holds a password and others on this machine may read it: chmod 600 .env");
     }
-    Ok(Given {
+    Ok(Some(Given {
         text: entry.text,
+        origin: Origin::DotEnv,
         is_expanded: entry.is_expanded,
-    })
+    }))
 }

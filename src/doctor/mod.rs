@@ -37,6 +37,7 @@ use crate::database::Database;
 use crate::failure::Failure;
 use crate::maintenance::{CLEANUP, END_INACTIVE};
 use crate::output::count;
+use crate::schema::Team;
 pub(crate) use plan::Asked;
 use scene::{Count, Scene};
 
@@ -78,7 +79,7 @@ fn listed<'a>(name: &'static str, check: impl Future<Output = Answer> + 'a) -> L
 ///
 /// # Errors
 /// The first query failed, or the connection ended.
-pub(crate) async fn examine(database: &Database, asked: Asked) -> Result<Vec<Line>, Failure> {
+pub(crate) async fn examine(database: &Database, asked: Asked, team: &Team) -> Result<Vec<Line>, Failure> {
     let scene = &Scene::read(database, asked).await?;
     let checks = [
         listed("connection", connection::check(scene)),
@@ -105,7 +106,7 @@ pub(crate) async fn examine(database: &Database, asked: Asked) -> Result<Vec<Lin
         listed("foreign-keys", foreign_keys::check(scene)),
         listed("trigger-functions", trigger_functions::check(scene)),
         listed("schedule", schedule::check(scene)),
-        listed("schema", schema::check(scene)),
+        listed("schema", schema::check(scene, team)),
     ];
     let mut lines = Vec::new();
     for (check, running) in checks {

@@ -1,16 +1,21 @@
 //! Whether the schema is what the migrations make: verify's verdict, in a word.
 
 use super::scene::Scene;
-use super::{Answer, Finding, ok, problem};
-use crate::schema::{ADOPT, Found, UNRECORDED, Verdict};
+use super::{Answer, Finding, ok, problem, warning};
+use crate::schema::{ADOPT, DECLARED, Found, Team, UNRECORDED, Verdict};
 
-pub(super) async fn check(scene: &Scene<'_>) -> Answer {
+pub(super) async fn check(scene: &Scene<'_>, team: &Team) -> Answer {
     let found = Found::read(scene.database).await?;
-    Ok(Some(judge(&Verdict::of(&found, false, &[]))))
+    Ok(Some(judge(&Verdict::of(&found, team))))
 }
 
 fn judge(verdict: &Verdict) -> Finding {
-    if verdict.ok {
+    if verdict.ok && verdict.extra.iter().any(|extra| extra.property == DECLARED) {
+        warning(
+            "sessctl.toml declares other lists than are in force",
+            "run sessctl migrate",
+        )
+    } else if verdict.ok {
         ok("up to date")
     } else if verdict.unrecorded {
         problem(UNRECORDED, ADOPT)
@@ -32,6 +37,7 @@ mod tests {
             drift: vec![],
             extra: vec![],
             allowed: vec![],
+            absent: vec![],
         }
     }
 

@@ -7,6 +7,7 @@ mod after;
 mod error;
 mod history;
 mod index;
+mod lists;
 mod preflight;
 mod replaced;
 mod runner;
@@ -19,10 +20,11 @@ use tokio_postgres::error::SqlState;
 use crate::database::Database;
 use crate::failure::Failure;
 use crate::retry::{Backoff, retry};
-use crate::schema::Object;
+use crate::schema::{Declared, Object};
 use preflight::{Changes, preflight};
 
 pub(crate) use history::{Applied, History};
+pub(crate) use lists::ListChange;
 
 #[allow(missing_docs, clippy::unwrap_used)]
 mod embedded {
@@ -62,21 +64,35 @@ pub(crate) struct Plan {
     pub changes: Vec<String>,
     /// Policies of others, which stay.
     pub leaves: Vec<Object>,
+    /// Lists that the team declares and that are not in force, applied after the migrations.
+    pub lists: Vec<ListChange>,
     /// All migrations, those applied too.
     ours: Vec<Migration>,
+    declared: Declared,
+}
+
+/// What migrate is asked to do.
+#[derive(Default)]
+pub(crate) struct Asked {
+    /// The last version to apply.
+    pub target: Option<i32>,
+    /// The team's lists.
+    pub declared: Declared,
+    /// A list may lose a value that no row has.
+    pub may_narrow: bool,
 }
 
 impl Plan {
-    /// Looks, and changes nothing. `target`: the last version to apply.
+    /// Looks, and changes nothing.
     ///
     /// # Errors
     /// The server's, or a database that can't be migrated.
-    pub async fn read(database: &Database, target: Option<i32>) -> Result<Self, Failure> {
-        Self::of(all(), database, target).await
+    pub async fn read(database: &Database, asked: Asked) -> Result<Self, Failure> {
+        Self::of(all(), database, asked).await
     }
 
     /// [`Self::read`] with other migrations than those of this binary.
-    async fn of(ours: Vec<Migration>, database: &Database, target: Option<i32>) -> Result<Self, Failure> {
+    async fn of(ours: Vec<Migration>, database: &Database, asked: Asked) -> Result<Self, Failure> {
         let history = History::read(database).await?;
         if history.server_version < OLDEST_SERVER {
             return Err(Failure::new(format!(
@@ -86,7 +102,7 @@ impl Plan {
             .hint("upgrade the project's database in the dashboard"));
         }
         let mut pending = history.pending(&ours)?;
-        if let Some(target) = target {
+        if let Some(target) = asked.target {
             let newest = ours.last().map_or(0, Migration::version);
             if target > newest {
                 return Err(Failure::usage(format!(
@@ -95,18 +111,37 @@ impl Plan {
             }
             pending.retain(|migration| migration.version() <= target);
         }
-        let Changes { changes, leaves } = if pending.is_empty() {
+        let Changes { mut changes, leaves } = if pending.is_empty() {
             Changes::default()
         } else {
             preflight(database, &pending).await?
         };
-        Ok(Self {
+        let has_first = history.applied().iter().any(|applied| applied.version == 1);
+        let lists = lists::plan(database, &asked.declared, has_first, asked.may_narrow).await?;
+        changes.extend(lists.iter().filter_map(|list| list.line.clone()));
+        let mut plan = Self {
             version: history.version(),
             pending,
             changes,
             leaves,
+            lists,
             ours,
-        })
+            declared: asked.declared,
+        };
+        // What is declared is kept in a table that an earlier version lacks.
+        if plan.version_after() < plan.newest() {
+            plan.lists.clear();
+        }
+        Ok(plan)
+    }
+
+    fn newest(&self) -> i32 {
+        self.ours.last().map_or(0, Migration::version)
+    }
+
+    /// Statements that tell a migration the lists. `set`: how a setting is made.
+    pub fn settings(&self, set: &str) -> String {
+        lists::settings(&self.declared, set)
     }
 
     /// The version that the database has once this is done.
@@ -129,6 +164,7 @@ impl Plan {
             ours: &self.ours,
             limits,
             note,
+            settings: &self.settings("set local"),
         };
         let mut applied = Vec::new();
         for migration in &self.pending {
@@ -141,8 +177,11 @@ impl Plan {
                 note(&format!("{label} was applied by another process"));
             }
         }
-        let newest = self.ours.last().map_or(0, Migration::version);
-        if !self.pending.is_empty() && self.version_after() == newest {
+        for list in &self.lists {
+            list.apply(applying).await?;
+            note(&format!("applied the declared {}", list.key()));
+        }
+        if !self.pending.is_empty() && self.version_after() == self.newest() {
             after::update_cron_jobs(applying).await?;
         }
         Ok(applied)
@@ -161,7 +200,7 @@ pub async fn apply_with(database: &Database, later: Migration) -> Result<Vec<i32
         lock_timeout: Duration::from_secs(1),
         lock_wait: Duration::from_secs(60),
     };
-    let plan = Plan::of(ours, database, None).await?;
+    let plan = Plan::of(ours, database, Asked::default()).await?;
     let applied = plan.apply(database, limits, &|_| {}).await?;
     Ok(applied.into_iter().map(Migration::version).collect())
 }
@@ -183,6 +222,8 @@ struct Applying<'a> {
     ours: &'a [Migration],
     limits: LockLimits,
     note: Note<'a>,
+    /// Statements that tell a migration what the team declares.
+    settings: &'a str,
 }
 
 impl Applying<'_> {
@@ -198,6 +239,8 @@ impl Applying<'_> {
             let roles = after::maintenance_roles(self.database).await;
             let roles =
                 roles.map_err(|error| error.explain("can't read the rights of the roles that run maintenance"))?;
+            let told = self.database.run(self.settings).await;
+            told.map_err(|error| error.explain("can't begin the migration"))?;
             let error = match self.step(migration).await {
                 Ok(applied) => {
                     let renewed = after::renew_rights(self.database, &roles).await;

@@ -5,6 +5,7 @@
 //! - `-- sessctl: revokes rights on OBJECT`: rights of the API's roles that the migrations don't grant; on a schema, also
 //!   those on what is in it.
 
+use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use refinery::Migration;
@@ -84,15 +85,16 @@ impl Declarations {
         found.keys().filter(is_dropped).cloned().collect()
     }
 
-    /// Every right, view, policy, constraint and index that is dropped, replaced or revoked, in a line each.
+    /// Whatever is dropped, replaced, changed or revoked, in a line each.
     pub(super) fn lines(&self, expected: &Facts, found: &Facts) -> Vec<String> {
         let differences = compare(expected, found);
         let mut lines: Vec<String> = differences
             .iter()
             .filter_map(|difference| self.line(difference, &differences))
             .collect();
-        // A policy may differ in more than one property.
-        lines.dedup();
+        // An object may differ in more than one property.
+        let mut seen = BTreeSet::new();
+        lines.retain(|line| seen.insert(line.clone()));
         lines
     }
 
@@ -114,15 +116,34 @@ impl Declarations {
         if let Some(why) = self.drops(object) {
             return (property == "present").then(|| format!("drops {object} ({why})"));
         }
-        let (wanted, is) = (expected.as_ref()?, found.as_ref()?);
-        if property == "present" || object.is_private() || !self.replaces(object.kind) {
+        let stays = ["present", "owner", "owner lacks"].contains(&property.as_str()) || *class == Class::Extra;
+        if stays || object.is_private() || !self.replaces(object.kind) {
             return None;
         }
-        match (object.kind, property.as_str()) {
-            (Kind::Constraint, "definition") => Some(format!("replaces {object} ({is}) with {wanted}")),
-            (Kind::Index, "definition") => Some(format!("replaces {object} with {wanted}")),
-            (Kind::View, "columns") => Some(format!("replaces {object} ({is}) with {wanted}")),
-            (Kind::Policy, _) => Some(format!("replaces {object}: for authenticated alone")),
+        let differs = |other: &str| all.iter().any(|d| d.object == *object && d.property == other);
+        match (object.kind, property.as_str(), expected, found) {
+            (Kind::Table, "row level security", _, Some(_)) => {
+                Some(format!("turns row level security on for {object}"))
+            }
+            (Kind::Column, "default", Some(wanted), Some(is)) => {
+                Some(format!("replaces the default of {object} ({is}) with {wanted}"))
+            }
+            (Kind::Column, "default", None, Some(is)) => Some(format!("drops the default of {object} ({is})")),
+            (Kind::Column, "nullable", _, Some(is)) if is == "yes" => Some(format!("sets {object} not null")),
+            (Kind::Column, "nullable", ..) => Some(format!("drops not null of {object}")),
+            (Kind::Constraint | Kind::Index, "definition", Some(wanted), Some(is)) => {
+                let is = if object.kind == Kind::Constraint {
+                    format!(" ({is})")
+                } else {
+                    String::new()
+                };
+                Some(format!("replaces {object}{is} with {wanted}"))
+            }
+            (Kind::Constraint, "validated", ..) => Some(format!("validates {object}")),
+            (Kind::View, "columns", Some(wanted), Some(is)) => Some(format!("replaces {object} ({is}) with {wanted}")),
+            (Kind::View, ..) => (!differs("columns")).then(|| format!("replaces {object}")),
+            (Kind::Function | Kind::Trigger, ..) => Some(format!("replaces {object}")),
+            (Kind::Policy, ..) => Some(format!("replaces {object}: for authenticated alone")),
             _ => None,
         }
     }
@@ -168,7 +189,16 @@ mod tests {
 
     #[test]
     fn every_kind_is_replaced_by_exactly_one_migration() {
-        for kind in [Kind::Constraint, Kind::Index, Kind::Policy, Kind::Function, Kind::View] {
+        for kind in [
+            Kind::Table,
+            Kind::Column,
+            Kind::Constraint,
+            Kind::Index,
+            Kind::Policy,
+            Kind::Trigger,
+            Kind::Function,
+            Kind::View,
+        ] {
             assert_eq!(count(|d| *d == Declaration::Replaces(kind)), 1, "{kind}");
         }
     }

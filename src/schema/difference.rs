@@ -5,13 +5,22 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use similar::{Algorithm, ChangeTag, capture_diff_slices_deadline};
 
-use super::{Facts, Grant, Kind, Object, Properties};
+use super::{Facts, Grant, Kind, LISTS, Object, Properties};
 
 /// The API's roles: what they may do beyond ours is a matter of safety.
-const API_ROLES: [&str; 5] = ["PUBLIC", "anon", "authenticated", "service_role", "authenticator"];
+pub(super) const API_ROLES: [&str; 5] = ["PUBLIC", "anon", "authenticated", "service_role", "authenticator"];
 
 /// Properties that a team may set as it likes.
 const FREE_PROPERTIES: [&str; 4] = ["options", "replica identity", "publications", "referenced by"];
+
+/// The property of a view or function of others that reads the sessions with its owner's rights.
+const READS_ALL: &str = "reads all sessions for";
+
+/// Columns that may have a default of the team's.
+const FREE_DEFAULTS: [&str; 5] = ["user_id", "session_id", "platform", "user_agent", "ip_address"];
+
+/// Columns that an active session has no value for.
+const ABSENT_AT_FIRST: [&str; 2] = ["ended_at", "end_reason"];
 
 /// How long to look for a short difference of two texts.
 const DIFF_TIME: Duration = Duration::from_millis(100);
@@ -76,7 +85,7 @@ pub fn compare(expected: &Facts, found: &Facts) -> Vec<Difference> {
             expected: wanted.cloned(),
             found: is.cloned(),
             note: note(object, property, wanted, is),
-            class: class(object, property, wanted.is_some()),
+            class: class(object, property, wanted, is),
         });
     };
     let present = String::from("yes");
@@ -107,6 +116,10 @@ pub fn compare(expected: &Facts, found: &Facts) -> Vec<Difference> {
     };
     for (object, there) in found {
         if expected.contains_key(object) {
+            continue;
+        }
+        if let Some(roles) = there.get(READS_ALL) {
+            add(object, READS_ALL, None, Some(roles));
             continue;
         }
         // Rights on an extra column are rights on our table; the rest of an extra object is one line.
@@ -150,11 +163,28 @@ fn must_be_written(object: &Object, properties: &Properties) -> bool {
             .all(|source| !properties.contains_key(*source))
 }
 
-fn class(object: &Object, property: &str, is_ours: bool) -> Class {
-    if FREE_PROPERTIES.contains(&property) && object.kind == Kind::Table {
+/// Whether a team may have it so: no promise of the schema depends on it, and migrate leaves it.
+fn is_free(object: &Object, property: &str, expected: Option<&String>, found: Option<&String>) -> bool {
+    let becomes = |from: &str, to: &str| expected.is_some_and(|e| e == from) && found.is_some_and(|f| f == to);
+    let column = object.sessions_column();
+    match (object.kind, property) {
+        // Other tools keep their settings in comments.
+        (_, "comment" | READS_ALL) => true,
+        (Kind::Table, "force row level security") => *object == Object::sessions() && becomes("off", "on"),
+        (Kind::Table, property) => FREE_PROPERTIES.contains(&property),
+        (Kind::Column, "default") => expected.is_none() && column.is_some_and(|name| FREE_DEFAULTS.contains(&name)),
+        (Kind::Column, "nullable") => {
+            becomes("yes", "no") && column.is_some_and(|name| !ABSENT_AT_FIRST.contains(&name))
+        }
+        _ => false,
+    }
+}
+
+fn class(object: &Object, property: &str, expected: Option<&String>, found: Option<&String>) -> Class {
+    if is_free(object, property, expected, found) {
         return Class::Extra;
     }
-    if is_ours {
+    if expected.is_some() {
         return Class::Drift;
     }
     if let Some(grant) = Grant::of(property) {
@@ -163,10 +193,6 @@ fn class(object: &Object, property: &str, is_ours: bool) -> Class {
         } else {
             Class::Extra
         };
-    }
-    // Other tools keep their settings in comments.
-    if property == "comment" {
-        return Class::Extra;
     }
     let is_harmless = matches!(object.kind, Kind::Column | Kind::Constraint | Kind::Index);
     if is_harmless && property == "present" {
@@ -193,6 +219,7 @@ fn note(object: &Object, property: &str, expected: Option<&String>, found: Optio
         return Some("maintenance and migrations may fail").filter(|_| expected.is_some() || property == "nullable");
     }
     match (object.kind, property) {
+        (_, READS_ALL) => Some("it has its owner's rights, whom row level security lets see every row"),
         (Kind::Table, "row level security") if *object != Object::sessions() => None,
         (Kind::Table, "row level security") => Some("every user of the API reads and writes every row"),
         (Kind::Table, "force row level security") => Some("the owner's maintenance may see no rows"),
@@ -204,6 +231,9 @@ fn note(object: &Object, property: &str, expected: Option<&String>, found: Optio
         (Kind::Role, "row level security") if object.name == "service_role" => Some("maintenance may see no rows"),
         (Kind::Role, "row level security") => Some("the role reads and writes every row"),
         (Kind::Role, "rights through") => Some("the role has the rights of those too"),
+        (Kind::Constraint, "definition") if LISTS.iter().any(|list| list.object() == *object) => {
+            Some("if it is what you want, declare the values in sessctl.toml and run sessctl migrate")
+        }
         (Kind::Constraint, "enforced") => Some("rows of users who are gone stay, rows of unknown users get in"),
         (Kind::Constraint, "present") if !missing => Some("may refuse what clients write"),
         (_, "owner lacks") => Some("maintenance and migrations may fail"),
@@ -219,6 +249,9 @@ fn note(object: &Object, property: &str, expected: Option<&String>, found: Optio
         (Kind::Function, "security") => Some("runs with its owner's rights"),
         (Kind::Index, "valid") => Some("costs every write and serves no read"),
         (Kind::Index, "present") if missing => Some("lookups and maintenance get slow"),
+        (Kind::Column, "nullable") if found.is_some_and(|found| found == "no") && expected.is_some() => {
+            Some("a session without a value is refused")
+        }
         (Kind::Column, "nullable") if expected.is_none() => Some("without a default every client's insert fails"),
         (_, "owner") => Some("the owner may do anything with it"),
         (Kind::Constraint, "validated") => Some("old rows may not comply"),

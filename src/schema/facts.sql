@@ -255,6 +255,36 @@ facts (object, properties) as (
     ))
   from roles as a
   where a.rolname in ('anon', 'authenticated', 'service_role') and exists (select from sessions)
+  union all
+  -- Views and functions of others that read the sessions with their owner's rights, and that users of the API reach. Of a
+  -- function only its text says what it reads.
+  select format('%s %s', o.kind, o.name), json_build_object('reads all sessions for', r.names)
+  from (
+    select distinct case c.relkind when 'v' then 'view' else 'materialized view' end as kind, format('%s.%s', n.nspname, c.relname) as name,
+      n.oid as schema, c.oid as relation, null::oid as routine
+    from sessions as s
+    join pg_catalog.pg_depend as d on d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjid = s.oid
+      and d.classid = 'pg_catalog.pg_rewrite'::regclass
+    join pg_catalog.pg_rewrite as w on w.oid = d.objid
+    join pg_catalog.pg_class as c on c.oid = w.ev_class and c.relkind in ('v', 'm')
+    join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+    where not exists (
+        select from unnest(c.reloptions) as o where o ~ '^security_invoker=(t|tr|tru|true|y|ye|yes|on|1)$')
+      and not exists (select from relations as r where r.oid = c.oid)
+    union all
+    select 'function', format('%s.%s(%s)', n.nspname, p.proname, pg_catalog.oidvectortypes(p.proargtypes)), n.oid, null, p.oid
+    from pg_catalog.pg_proc as p
+    join pg_catalog.pg_namespace as n on n.oid = p.pronamespace
+    where p.prosecdef and p.prosrc ~* '\muser_sessions\M' and not exists (select from routines as r where r.oid = p.oid)
+  ) as o
+  cross join lateral (
+    select string_agg(a.rolname::text, ', ' order by a.rolname::text) as names
+    from roles as a
+    where a.rolname in ('anon', 'authenticated') and has_schema_privilege(a.oid, o.schema, 'USAGE')
+      and case when o.routine is null then has_any_column_privilege(a.oid, o.relation, 'SELECT')
+        else has_function_privilege(a.oid, o.routine, 'EXECUTE') end
+  ) as r
+  where r.names is not null
 )
 select json_build_object(
   'facts', (
@@ -264,6 +294,18 @@ select json_build_object(
     -- The table may be absent, and a statement that names it would fail then: it stands in a text, as does its answer.
     convert_from(decode(substring(query_to_xml(
       'select encode(convert_to(coalesce(json_agg(h order by h.version), ''[]'')::text, ''UTF8''), ''hex'') as x from sessctl.schema_history as h',
+      false, false, '')::text from '<x>([0-9a-f]*)</x>'), 'hex'), 'UTF8')::json
+  end,
+  -- Somebody may have altered the table: what is no list counts as absent.
+  'declared', case when exists (
+    select from relations as r
+    where r.name = 'sessctl.declared' and r.relkind = 'r'
+      and has_table_privilege(r.oid, 'SELECT') and has_schema_privilege(r.relnamespace, 'USAGE')
+  ) then
+    convert_from(decode(substring(query_to_xml(
+      'select encode(convert_to(coalesce(json_object_agg(d.row ->> ''key'', d.row -> ''list''), ''{}'')::text, ''UTF8''), ''hex'') as x
+       from (select to_jsonb(d) as row from sessctl.declared as d) as d
+       where d.row ->> ''key'' is not null and jsonb_typeof(d.row -> ''list'') = ''array'' and not d.row -> ''list'' @> ''null''',
       false, false, '')::text from '<x>([0-9a-f]*)</x>'), 'hex'), 'UTF8')::json
   end
 )::text

@@ -1,6 +1,8 @@
 //! What the schema should be (a snapshot, made from the migrations), what it is (one query), and the difference.
 
+mod allowed;
 mod difference;
+mod lists;
 mod object;
 mod snapshot;
 mod verdict;
@@ -13,11 +15,14 @@ use crate::database::Database;
 use crate::failure::Failure;
 use crate::migrations::Applied;
 
+pub(crate) use allowed::Allowed;
 pub(crate) use difference::{Class, Difference, compare};
+pub use lists::Declared;
+pub(crate) use lists::{DECLARED, LISTS, ListSpec, expect, is_same, keep, without};
 pub(crate) use object::Grant;
 pub use object::{Kind, Object};
 pub use snapshot::{snapshot, write as write_snapshot};
-pub(crate) use verdict::{ADOPT, Allowed, Pending, UNRECORDED, Verdict};
+pub(crate) use verdict::{ADOPT, Pending, Team, UNRECORDED, Verdict};
 
 const FACTS_SQL: &str = include_str!("facts.sql");
 const SETTINGS_SQL: &str = include_str!("facts_settings.sql");
@@ -37,6 +42,7 @@ pub struct Found {
     #[serde(deserialize_with = "from_rows")]
     facts: Facts,
     history: Option<Vec<Applied>>,
+    declared: Option<Declared>,
 }
 
 impl Found {
@@ -58,6 +64,11 @@ impl Found {
     /// What the catalogs say.
     pub fn facts(&self) -> &Facts {
         &self.facts
+    }
+
+    /// What migrate applied of a team's declaration; nothing where this role can't read it.
+    pub(crate) fn declared(&self) -> Declared {
+        self.declared.clone().unwrap_or_default()
     }
 
     /// The migrations applied, absent where there is no history.

@@ -1,30 +1,22 @@
 //! Is the schema of a database what the migrations make?
 
-use std::str::FromStr;
+use std::collections::BTreeSet;
 
 use refinery::Migration;
 use serde::Serialize;
 
-use super::{Class, Difference, Found, Kind, Object, compare, snapshot};
+use super::allowed::{Allowed, accept};
+use super::{Class, Declared, Difference, Found, Kind, Object, compare, expect, snapshot};
 use crate::migrations::{self, Applied};
 
-/// An object that a team has added on purpose.
-#[derive(Clone, Debug)]
-pub struct Allowed(Object);
-
-impl FromStr for Allowed {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let object = text.split_once(':').and_then(|(kind, name)| {
-            let kind = kind.parse().ok()?;
-            let may_be_allowed = matches!(kind, Kind::Trigger | Kind::Policy) && !name.is_empty();
-            may_be_allowed.then(|| Object::new(kind, name))
-        });
-        object
-            .map(Self)
-            .ok_or_else(|| "expected trigger:NAME or policy:NAME".into())
-    }
+/// What a team says of its schema.
+#[derive(Debug, Default)]
+pub(crate) struct Team {
+    /// Every addition is drift, unless it is allowed.
+    pub(crate) strict: bool,
+    pub(crate) allow: Vec<Allowed>,
+    /// The lists in its sessctl.toml. What counts is what migrate applied.
+    pub(crate) declared: Declared,
 }
 
 /// A migration that the database lacks.
@@ -53,11 +45,18 @@ pub struct Verdict {
     pub extra: Vec<Difference>,
     /// Additions that the caller allows.
     pub allowed: Vec<Difference>,
+    /// What the caller allows and is not there.
+    pub absent: Vec<Allowed>,
 }
 
 impl Verdict {
-    /// Judges what was found. `strict`: every addition is drift, unless it is allowed.
-    pub fn of(found: &Found, strict: bool, allow: &[Allowed]) -> Self {
+    /// Judges what was found.
+    pub fn of(found: &Found, team: &Team) -> Self {
+        let Team {
+            strict,
+            allow,
+            declared,
+        } = team;
         let applied = found.history().unwrap_or_default();
         let ours = migrations::all();
         let is_pending = |m: &&Migration| applied.iter().all(|a| a.version != m.version());
@@ -73,18 +72,26 @@ impl Verdict {
             drift: applied.iter().filter_map(|a| history_difference(a, &ours)).collect(),
             extra: Vec::new(),
             allowed: Vec::new(),
+            absent: Vec::new(),
         };
         // Of a database that sessctl has never been in, the pending migrations say it all.
         if !applied.is_empty() || found.facts().contains_key(&Object::schema()) {
-            for difference in compare(&snapshot(), found.facts()) {
-                if difference.expected.is_none() && allow.iter().any(|Allowed(object)| *object == difference.object) {
+            let mut expected = snapshot();
+            let notes = expect(&mut expected, found.facts(), &found.declared(), declared);
+            let mut used = BTreeSet::new();
+            for difference in compare(&expected, found.facts()).into_iter().chain(notes) {
+                let (is_allowed, by) = accept(allow, &difference, expected.contains_key(&difference.object));
+                used.extend(by);
+                if is_allowed {
                     verdict.allowed.push(difference);
-                } else if difference.class == Class::Drift || strict {
+                } else if difference.class == Class::Drift || *strict {
                     verdict.drift.push(difference);
                 } else {
                     verdict.extra.push(difference);
                 }
             }
+            let absent = allow.iter().enumerate().filter(|(index, _)| !used.contains(index));
+            verdict.absent = absent.map(|(_, allowed)| allowed.clone()).collect();
         }
         verdict.ok = verdict.pending.is_empty() && verdict.drift.is_empty();
         verdict

@@ -131,7 +131,8 @@ pub fn clean(program: &str) -> Command {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         let known = name.to_string_lossy().into_owned();
-        if known.starts_with("PG") || known.ends_with("_URL") || known.ends_with("_COLOR") {
+        let is_setting = known.starts_with("SESSCTL_") && known != "SESSCTL_PG_BINDIR";
+        if is_setting || known.starts_with("PG") || known.ends_with("_URL") || known.ends_with("_COLOR") {
             command.env_remove(&name);
         }
     }

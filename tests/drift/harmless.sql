@@ -32,3 +32,15 @@ do $$ begin execute format('alter database %I set search_path = auth, public', c
 alter table public.user_sessions add column app_version text, add constraint short_agent check (length(user_agent) < 500); create index on public.user_sessions (app_version);
 -- name: column, check and index added to a private table
 alter table sessctl.schema_history add column ticket text, add check (ticket <> ''); create index on sessctl.schema_history (name);
+-- name: force row level security
+alter table public.user_sessions force row level security;
+-- name: table comment
+comment on table public.user_sessions is 'something else';
+-- name: column not nullable
+alter table public.user_sessions alter column user_agent set not null;
+-- name: column comment dropped
+comment on column public.user_sessions.session_id is null;
+-- name: a default of user_id and of platform
+alter table public.user_sessions alter column user_id set default auth.uid(), alter column platform set default 'web';
+-- name: a platform and an end reason more
+alter table public.user_sessions drop constraint user_sessions_platform_check, drop constraint user_sessions_end_reason_check; alter table public.user_sessions add constraint user_sessions_platform_check check (platform in ('android', 'macos-internal', 'ios-widget', 'ios-internal', 'ios-external', 'web')), add constraint user_sessions_end_reason_check check (end_reason in ('logout', 'timeout', 'manual', 'app_close', 'crash', 'replaced'));

@@ -3,22 +3,16 @@
 drop table public.user_sessions cascade;
 -- name: row level security off
 alter table public.user_sessions disable row level security;
--- name: force row level security
-alter table public.user_sessions force row level security;
 -- name: table unlogged
 alter table public.user_sessions set unlogged;
 -- name: table owner
 alter table public.user_sessions owner to supabase_admin;
--- name: table comment
-comment on table public.user_sessions is 'something else';
 -- name: column dropped
 alter table public.user_sessions drop column user_agent;
 -- name: column type
 alter table public.user_sessions alter column activity_count type bigint;
 -- name: column nullable
 alter table public.user_sessions alter column platform drop not null;
--- name: column not nullable
-alter table public.user_sessions alter column user_agent set not null;
 -- name: column default changed
 alter table public.user_sessions alter column status set default 'idle';
 -- name: column default dropped
@@ -27,8 +21,6 @@ alter table public.user_sessions alter column started_at drop default;
 alter table public.user_sessions alter column ended_at set default now();
 -- name: column renamed
 alter table public.user_sessions rename column user_agent to agent;
--- name: column comment dropped
-comment on column public.user_sessions.session_id is null;
 -- name: column made generated
 alter table public.user_sessions drop column activity_count; alter table public.user_sessions add column activity_count integer generated always as (1) stored;
 -- name: column made identity
@@ -247,3 +239,11 @@ update pg_index set indisvalid = false where indexrelid = 'sessctl.schema_histor
 alter table sessctl.schema_history add column must text default 'x' not null; alter table sessctl.schema_history alter column must drop default;
 -- name: a blank within a literal of a view
 do $x$ declare d text := pg_get_viewdef('sessctl.ended_last_seen'::regclass); begin assert strpos(d, $$'timeout'$$) > 0; execute 'create or replace view sessctl.ended_last_seen with (security_invoker = true) as ' || replace(d, $$'timeout'$$, $$'time out'$$); end $x$;
+-- name: an active session refused by not null
+alter table public.user_sessions alter column ended_at set not null;
+-- name: a platform less
+alter table public.user_sessions drop constraint user_sessions_platform_check; alter table public.user_sessions add constraint user_sessions_platform_check check (platform in ('web', 'ios-external', 'ios-internal', 'ios-widget'));
+-- name: the end reason of maintenance refused
+alter table public.user_sessions drop constraint user_sessions_end_reason_check; alter table public.user_sessions add constraint user_sessions_end_reason_check check (end_reason in ('logout', 'manual', 'app_close', 'crash', 'replaced'));
+-- name: a default of a time that clients leave to the server
+alter table public.user_sessions alter column last_heartbeat_at set default '-infinity';

@@ -5,7 +5,7 @@ use std::io;
 use refinery::Migration;
 use serde::Serialize;
 
-use crate::migrations::Plan;
+use crate::migrations::{ListChange, Plan};
 use crate::output::{Page, Report, Style};
 
 /// One migration.
@@ -28,12 +28,21 @@ impl From<&Migration> for Step {
 #[derive(Serialize)]
 pub(super) struct Outcome {
     pub(super) applied: Vec<Step>,
+    /// The lists of sessctl.toml that were applied, by key.
+    pub(super) declared: Vec<&'static str>,
     pub(super) version: i32,
 }
 
 impl Report for Outcome {
     fn table(&self, out: &mut Page<'_>) -> io::Result<()> {
         let line = match self.applied.len() {
+            0 if !self.declared.is_empty() => {
+                let keys = self.declared.join(" and ");
+                format!(
+                    "the declared {keys} are applied: the schema is at version {}",
+                    self.version
+                )
+            }
             0 => format!("nothing to do: the schema is at version {}", self.version),
             1 => format!("1 migration applied: the schema is at version {}", self.version),
             n => format!("{n} migrations applied: the schema is at version {}", self.version),
@@ -46,6 +55,11 @@ impl Report for Outcome {
 #[derive(Serialize)]
 pub(super) struct DryRun {
     pending: Vec<Pending>,
+    /// What tells the migrations the declared lists.
+    #[serde(skip)]
+    settings: String,
+    /// What applies the declared lists after the migrations; absent where they are in force.
+    declared: Option<String>,
     changes: Vec<String>,
     version: i32,
 }
@@ -64,8 +78,11 @@ impl From<Plan> for DryRun {
             step: migration.into(),
             sql: migration.sql().map(Into::into),
         });
+        let declared: String = plan.lists.iter().map(ListChange::sql).collect();
         Self {
             pending: pending.collect(),
+            settings: plan.settings("set"),
+            declared: Some(declared).filter(|sql| !sql.is_empty()),
             changes: plan.changes,
             version: plan.version,
         }
@@ -74,16 +91,24 @@ impl From<Plan> for DryRun {
 
 impl Report for DryRun {
     fn table(&self, out: &mut Page<'_>) -> io::Result<()> {
-        if self.pending.is_empty() {
+        if self.pending.is_empty() && self.declared.is_none() {
             return out.line(format!("-- nothing to do: the schema is at version {}", self.version));
         }
         for line in &self.changes {
             out.line(format!("-- {line}"))?;
         }
+        if self.declared.is_some() && !self.pending.is_empty() {
+            out.lines(&self.settings)?;
+        }
         for Pending { step, sql } in &self.pending {
             out.line("")?;
             out.line(out.paint(Style::Bold, &format!("-- V{} {}", step.version, step.name)))?;
             out.lines(sql.as_deref().unwrap_or_default().trim_end())?;
+        }
+        if let Some(sql) = &self.declared {
+            out.line("")?;
+            out.line(out.paint(Style::Bold, "-- the declared lists"))?;
+            out.lines(sql)?;
         }
         Ok(())
     }

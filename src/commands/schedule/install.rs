@@ -6,6 +6,7 @@ use clap::Args as ClapArgs;
 use serde::Serialize;
 use tokio_postgres::types::Type;
 
+use super::super::settings::Settings;
 use crate::database::{Database, QueryError};
 use crate::failure::Failure;
 use crate::maintenance::{CLEANUP, END_INACTIVE};
@@ -16,18 +17,18 @@ pub(super) struct Install {
     /// When to end inactive sessions, as cron has it
     #[arg(long, value_name = "SCHEDULE", default_value = END_INACTIVE.cron_schedule)]
     end_inactive: String,
-    /// Minutes without a sign of life
-    #[arg(long, value_name = "N", default_value_t = END_INACTIVE.threshold, value_parser = clap::value_parser!(i32).range(END_INACTIVE.range.clone()))]
-    minutes: i32,
+    /// Minutes without a sign of life (default 60)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(END_INACTIVE.range.clone()))]
+    minutes: Option<i32>,
     /// End idle sessions too
-    #[arg(long)]
-    include_idle: bool,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    include_idle: Option<bool>,
     /// When to delete old sessions, as cron has it (UTC on the platform)
     #[arg(long, value_name = "SCHEDULE", default_value = CLEANUP.cron_schedule)]
     cleanup: String,
-    /// Days since a session ended
-    #[arg(long, value_name = "N", default_value_t = CLEANUP.threshold, value_parser = clap::value_parser!(i32).range(CLEANUP.range.clone()))]
-    days: i32,
+    /// Days since a session ended (default 90)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(CLEANUP.range.clone()))]
+    days: Option<i32>,
     /// Print the SQL, and change nothing
     #[arg(long)]
     pub(super) dry_run: bool,
@@ -42,31 +43,36 @@ struct Job {
 }
 
 impl Install {
-    fn jobs(&self) -> [Job; 2] {
+    fn jobs(&self, settings: &Settings) -> [Job; 2] {
         let jobs = [
-            (&END_INACTIVE, &self.end_inactive, self.minutes),
-            (&CLEANUP, &self.cleanup, self.days),
+            (
+                &END_INACTIVE,
+                &self.end_inactive,
+                self.minutes.unwrap_or(settings.minutes),
+            ),
+            (&CLEANUP, &self.cleanup, self.days.unwrap_or(settings.days)),
         ];
+        let include_idle = self.include_idle.unwrap_or(settings.include_idle);
         jobs.map(|(job, schedule, threshold)| Job {
             name: job.cron_job,
             schedule: schedule.clone(),
-            command: job.cron_command(threshold, self.include_idle),
+            command: job.cron_command(threshold, include_idle),
         })
     }
 
     /// What a run would schedule.
-    pub(super) fn plan(&self) -> Installed {
+    pub(super) fn plan(&self, settings: &Settings) -> Installed {
         Installed {
-            jobs: self.jobs(),
+            jobs: self.jobs(settings),
             dry_run: true,
         }
     }
 
     /// Both jobs or none.
-    pub(super) async fn run(&self, database: &Database) -> Result<Installed, Failure> {
+    pub(super) async fn run(&self, database: &Database, settings: &Settings) -> Result<Installed, Failure> {
         let failed = |error: QueryError| error.explain("can't schedule");
         database.begin().await.map_err(failed)?;
-        let jobs = self.jobs();
+        let jobs = self.jobs(settings);
         for job in &jobs {
             let parameters = [
                 (&job.name as &(dyn tokio_postgres::types::ToSql + Sync), Type::TEXT),

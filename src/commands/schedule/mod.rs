@@ -43,7 +43,7 @@ impl Args {
         if let Action::Install(install) = &self.action
             && install.dry_run
         {
-            return Ok(Box::new(install.plan()));
+            return Ok(Box::new(install.plan(&context.settings()?)));
         }
         let database = match self.action {
             Action::List => context.connect("schedule").await?,
@@ -54,7 +54,7 @@ impl Args {
             refuse_jobs_of_others(&database).await?;
         }
         let report: Box<dyn Report> = match &self.action {
-            Action::Install(install) => Box::new(install.run(&database).await?),
+            Action::Install(install) => Box::new(install.run(&database, &context.settings()?).await?),
             Action::List => Box::new(list::run(&database).await?),
             Action::Remove => Box::new(remove::run(&database).await?),
         };

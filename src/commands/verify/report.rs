@@ -54,6 +54,10 @@ impl Report for Verified {
                 }
             }
         }
+        for allowed in &self.verdict.absent {
+            let label = out.paint(Style::Dim, "absent ");
+            out.line(label + format!("  {allowed} is allowed, and not there"))?;
+        }
         let (style, line) = if self.verdict.ok {
             (
                 Style::Good,
@@ -99,7 +103,12 @@ impl Report for Verified {
                 ]
             })
         });
-        Some((header, pending.chain(differences).collect()))
+        let absent = self.verdict.absent.iter().map(|allowed| {
+            ["absent", &allowed.to_string(), "present", "", "no", ""]
+                .map(Into::into)
+                .to_vec()
+        });
+        Some((header, pending.chain(differences).chain(absent).collect()))
     }
 
     fn github(&self) -> Option<Vec<String>> {
@@ -120,7 +129,21 @@ impl Report for Verified {
                     .iter()
                     .map(move |d| annotation(level, title, &lines(d).join(" | ")))
             });
-        Some(copy.into_iter().chain(pending).chain(differences).collect())
+        let absent = self.verdict.absent.iter();
+        let absent = absent.map(|allowed| {
+            annotation(
+                "notice",
+                "allowed object",
+                &format!("{allowed} is allowed, and not there"),
+            )
+        });
+        Some(
+            copy.into_iter()
+                .chain(pending)
+                .chain(differences)
+                .chain(absent)
+                .collect(),
+        )
     }
 
     fn code(&self) -> u8 {

@@ -5,6 +5,7 @@
 
 mod dependents;
 mod grants;
+mod lists;
 mod names;
 mod ownership;
 mod project;
@@ -14,7 +15,7 @@ use refinery::Migration;
 use super::replaced::Declarations;
 use crate::database::Database;
 use crate::failure::Failure;
-use crate::schema::{Found, Kind, Object, snapshot};
+use crate::schema::{Found, Kind, Object, keep, snapshot};
 
 /// What becomes of what is there.
 #[derive(Default)]
@@ -29,8 +30,10 @@ pub(super) async fn preflight(database: &Database, pending: &[Migration]) -> Res
     project::check(database).await?;
     ownership::check(database).await?;
     let found = Found::read(database).await?;
-    let (found, expected) = (found.facts(), snapshot());
+    let (found, mut expected) = (found.facts(), snapshot());
+    keep(&mut expected, found);
     names::check(database, &expected, found).await?;
+    lists::check(database).await?;
     names::check_sessions(&expected, found)?;
     names::check_private(&expected, found, pending)?;
     let declarations = Declarations::of(pending);

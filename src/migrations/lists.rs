@@ -1,0 +1,354 @@
+//! Gives the CHECKs on platform and end_reason the lists that the team declares, and keeps the declaration in the database.
+//!
+//! A CHECK that is there is replaced in four steps, so that writers wait for none of them: the new one is added for new rows,
+//! then validated, then it takes the old one's name. Each transaction looks anew how far this is, so that a crash, or another
+//! migrate, may come between any two.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use postgres_protocol::escape::escape_literal;
+use serde::Deserialize;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::Type;
+
+use super::{Applying, LOCK_ATTEMPTS, Refusal, lock, lock_pauses};
+use crate::database::{Database, QueryError};
+use crate::failure::Failure;
+use crate::output::count;
+use crate::retry::retry;
+use crate::schema::{Declared, LISTS, ListSpec, is_same, without};
+
+const STATE_SQL: &str = include_str!("lists.sql");
+const MISFITS_SQL: &str = include_str!("lists_misfits.sql");
+
+/// More transactions than a list needs: another migrate applies another list.
+const MAX_STEPS: u32 = 20;
+
+/// How long validating may take, which reads the whole table.
+const VALIDATE_TIMEOUT: Duration = Duration::from_hours(24);
+
+#[derive(Deserialize)]
+struct State {
+    exists: bool,
+    constraints: BTreeMap<String, Constraint>,
+    declared: Option<Declared>,
+}
+
+#[derive(Deserialize)]
+struct Constraint {
+    definition: String,
+    validated: bool,
+    /// Where it is about one column alone.
+    column: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Misfit {
+    value: String,
+    rows: u64,
+}
+
+/// A list to be applied.
+pub(crate) struct ListChange {
+    spec: &'static ListSpec,
+    list: Vec<String>,
+    /// What becomes of the CHECK, in words. Absent where it is as declared already, or comes with the table.
+    pub(crate) line: Option<String>,
+}
+
+impl ListChange {
+    pub(crate) fn key(&self) -> &'static str {
+        self.spec.key
+    }
+
+    /// The statements that do it, as a dry run shows them.
+    pub(crate) fn sql(&self) -> String {
+        let steps = [Step::Add, Step::Validate(self.new_name()), Step::Swap];
+        let steps = steps.iter().filter(|_| self.line.is_some());
+        let statements = steps.map(|step| self.statement(step)).chain([self.store()]);
+        statements.map(|sql| sql + ";\n").collect()
+    }
+
+    fn new_name(&self) -> String {
+        format!("{}_new", self.spec.constraint)
+    }
+
+    fn statement(&self, step: &Step) -> String {
+        let (name, new) = (self.spec.constraint, self.new_name());
+        let table = "alter table public.user_sessions";
+        match step {
+            Step::Add => format!("{table} add constraint {new} check ({}) not valid", self.condition()),
+            Step::Validate(name) => format!("{table} validate constraint {name}"),
+            Step::Swap => {
+                format!("{table} drop constraint if exists {name};\n{table} rename constraint {new} to {name}")
+            }
+            Step::Drop => format!("{table} drop constraint {new}"),
+            Step::Done => self.store(),
+        }
+    }
+
+    fn condition(&self) -> String {
+        format!("{} = any ({})", self.spec.column, array(&self.list))
+    }
+
+    fn store(&self) -> String {
+        format!(
+            "insert into sessctl.declared (key, list) values ('{}', {})\n  on conflict (key) do update set list = excluded.list",
+            self.spec.key,
+            array(&self.list)
+        )
+    }
+
+    /// The next step from here.
+    fn next(&self, state: &State) -> Result<Step, Failure> {
+        let is_wanted = |check: &Constraint| {
+            let list = self.spec.parse(&check.definition);
+            list.is_some_and(|list| is_same(&list, &self.list))
+        };
+        let current = state.constraints.get(self.spec.constraint);
+        let new = state.constraints.get(&self.new_name());
+        Ok(match (current, new) {
+            (Some(current), None) if is_wanted(current) && current.validated => Step::Done,
+            (Some(current), None) if is_wanted(current) => Step::Validate(self.spec.constraint.into()),
+            (Some(current), Some(_)) if is_wanted(current) => Step::Drop,
+            (Some(current), _) if self.spec.parse(&current.definition).is_none() => {
+                return Err(no_list(self.spec, current));
+            }
+            (_, Some(new)) if !is_wanted(new) => Step::Drop,
+            (_, Some(new)) if new.validated => Step::Swap,
+            (_, Some(_)) => Step::Validate(self.new_name()),
+            (_, None) => Step::Add,
+        })
+    }
+
+    /// Does it, a transaction a step.
+    pub(super) async fn apply(&self, applying: Applying<'_>) -> Result<(), Failure> {
+        for _ in 0..MAX_STEPS {
+            let attempt = async |number| self.step(applying, number).await;
+            let stepped = retry(lock_pauses(), Refusal::is_contended, attempt).await;
+            let in_use = || {
+                Failure::new(format!(
+                    "can't apply {}: the table was in use for too long",
+                    self.spec.key
+                ))
+            };
+            if let Step::Done = stepped.map_err(|refusal| refusal.or(in_use))? {
+                return Ok(());
+            }
+        }
+        Err(Failure::new(format!(
+            "can't apply {}: another migrate applies another list",
+            self.spec.key
+        ))
+        .hint("have both declare the same, then run sessctl migrate again"))
+    }
+
+    async fn step(&self, applying: Applying<'_>, number: u32) -> Result<Step, Refusal> {
+        let Applying {
+            database, limits, note, ..
+        } = applying;
+        let what = format!("can't apply {}", self.spec.key);
+        lock(database, limits).await?;
+        let state = database.json_within(STATE_SQL, &[]).await;
+        let state: State = state.map_err(|error| error.explain(&what))?;
+        let step = match self.next(&state) {
+            Ok(step) => step,
+            Err(failure) => {
+                let _ = database.run("rollback").await;
+                return Err(failure.into());
+            }
+        };
+        let sql = format!("{}; commit", self.statement(&step));
+        let Err(error) = database.run_within(VALIDATE_TIMEOUT, &sql).await else {
+            return Ok(step);
+        };
+        let _ = database.run("rollback").await;
+        match error.code() {
+            Some(code) if [SqlState::LOCK_NOT_AVAILABLE, SqlState::T_R_DEADLOCK_DETECTED].contains(code) => {
+                if number == LOCK_ATTEMPTS {
+                    return Err(database.explain(error, &what).await.into());
+                }
+                note(&format!(
+                    "{}: the table is in use, trying again ({number} of {LOCK_ATTEMPTS})",
+                    self.spec.key
+                ));
+                Err(Refusal::Contended)
+            }
+            // A row came since the plan was made: the new CHECK must not stay.
+            Some(code) if *code == SqlState::CHECK_VIOLATION => {
+                let drop = format!(
+                    "alter table public.user_sessions drop constraint if exists {}",
+                    self.new_name()
+                );
+                let _ = database.run(&drop).await;
+                let misfits = misfits(database, self.spec, &self.list).await?;
+                Err(misfits.unwrap_or_else(|| error.explain(&what)).into())
+            }
+            _ => Err(database.explain(error, &what).await.into()),
+        }
+    }
+}
+
+enum Step {
+    Add,
+    Validate(String),
+    Swap,
+    /// A new one that is not wanted any more.
+    Drop,
+    /// Nothing but to store the declaration.
+    Done,
+}
+
+fn literal(text: &str) -> String {
+    escape_literal(text).trim().to_owned()
+}
+
+/// A list as SQL has it.
+fn array(list: &[String]) -> String {
+    let literals: Vec<String> = list.iter().map(|value| literal(value)).collect();
+    format!("array[{}]", literals.join(", "))
+}
+
+/// Statements that tell the migrations which lists a new table gets; `set` makes a setting. Without a declaration they are the
+/// script's, whatever a role or a database has set.
+pub(super) fn settings(declared: &Declared, set: &str) -> String {
+    let statement = |spec: &ListSpec| {
+        let json = declared.get(spec.key).map(|list| serde_json::json!(list).to_string());
+        let name = spec.key.replace('-', "_");
+        format!("{set} sessctl.{name} = {};\n", literal(&json.unwrap_or_default()))
+    };
+    LISTS.iter().map(statement).collect()
+}
+
+/// What is to be done so that the lists are as declared. `has_first`: the migration that makes the table is applied.
+///
+/// # Errors
+/// A list that can't be applied: rows have another value, it takes a value away and `may_narrow` does not say so, or the CHECK
+/// that is there is no list.
+pub(super) async fn plan(
+    database: &Database,
+    declared: &Declared,
+    has_first: bool,
+    may_narrow: bool,
+) -> Result<Vec<ListChange>, Failure> {
+    if declared.is_empty() {
+        return Ok(Vec::new());
+    }
+    let state: State = database.ask(STATE_SQL, &[], "can't look at the table's CHECKs").await?;
+    let mut changes = Vec::new();
+    for (spec, list) in LISTS.iter().filter_map(|spec| Some((spec, declared.get(spec.key)?))) {
+        let line = change(database, spec, list, &state, has_first, may_narrow).await?;
+        let stored = state.declared.as_ref().and_then(|declared| declared.get(spec.key));
+        if line.is_some() || stored.is_none_or(|stored| !is_same(stored, list)) {
+            changes.push(ListChange {
+                spec,
+                list: list.clone(),
+                line,
+            });
+        }
+    }
+    Ok(changes)
+}
+
+/// What becomes of one CHECK, in words.
+async fn change(
+    database: &Database,
+    spec: &'static ListSpec,
+    list: &[String],
+    state: &State,
+    has_first: bool,
+    may_narrow: bool,
+) -> Result<Option<String>, Failure> {
+    if !state.exists {
+        return Ok(None);
+    }
+    let is_list = |constraint: &&Constraint| spec.parse(&constraint.definition).is_some();
+    let is_check = |constraint: &&Constraint| {
+        constraint.column.as_deref() == Some(spec.column) && constraint.definition.starts_with("CHECK")
+    };
+    let mut others = state.constraints.values().filter(is_check);
+    // The first migration gives a list of another name ours.
+    let renamed = others.clone().find(is_list).filter(|_| !has_first);
+    let Some(check) = state.constraints.get(spec.constraint).or(renamed) else {
+        if let Some(refusal) = misfits(database, spec, list).await? {
+            return Err(refusal);
+        }
+        // It creates one where there is none.
+        let is_created = !has_first && others.next().is_none();
+        return Ok((!is_created).then(|| format!("adds constraint {}", spec.constraint)));
+    };
+    let Some(current) = spec.parse(&check.definition) else {
+        return Err(no_list(spec, check));
+    };
+    let (added, removed) = (without(list, &current), without(&current, list));
+    if added.is_empty() && removed.is_empty() {
+        return Ok((!check.validated).then(|| format!("validates constraint {}", spec.constraint)));
+    }
+    let mut words = Vec::new();
+    if !added.is_empty() {
+        words.push(format!("adds {}", added.join(", ")));
+    }
+    if !removed.is_empty() {
+        words.push(format!("removes {}", removed.join(", ")));
+        if let Some(refusal) = misfits(database, spec, list).await? {
+            return Err(refusal);
+        }
+        if !may_narrow {
+            return Err(Failure::new(format!(
+                "the declared {} lack {}, which the database takes: clients that write it would fail",
+                spec.key,
+                removed.join(", ")
+            ))
+            .hint("declare it too, or run sessctl migrate --yes to remove it; sessctl verify shows what is in force; nothing was changed"));
+        }
+    }
+    Ok(Some(format!(
+        "replaces constraint {}: {}",
+        spec.constraint,
+        words.join(", ")
+    )))
+}
+
+/// The refusal of a CHECK that is there and is no list.
+fn no_list(spec: &ListSpec, check: &Constraint) -> Failure {
+    Failure::new(format!(
+        "constraint {} is no list of texts, and {} are declared: {}",
+        spec.constraint, spec.key, check.definition
+    ))
+    .hint(format!(
+        "if the list is to take its place, run: alter table public.user_sessions drop constraint {}; then sessctl migrate again",
+        spec.constraint
+    ))
+}
+
+/// The refusal of a list that rows do not fit, if there are such rows.
+async fn misfits(database: &Database, spec: &ListSpec, list: &[String]) -> Result<Option<Failure>, Failure> {
+    let sql = MISFITS_SQL.replace("{column}", spec.column);
+    // Rows that this role can't see count too: without this they would be passed over.
+    let opening = "set local row_security = off";
+    let found = database.json_after(opening, &sql, &[(&list, Type::TEXT_ARRAY)]).await;
+    let ended = database.run("rollback").await;
+    let explain = |error: QueryError| error.explain("can't count the sessions by value");
+    let misfits: Vec<Misfit> = found.map_err(explain)?;
+    ended.map_err(explain)?;
+    if misfits.is_empty() {
+        return Ok(None);
+    }
+    let total = misfits.iter().map(|misfit| misfit.rows).sum();
+    let values: Vec<String> = misfits
+        .iter()
+        .map(|misfit| format!("{} ({})", misfit.value, count(misfit.rows)))
+        .collect();
+    Ok(Some(
+        Failure::new(format!(
+            "{} {} of a {} that the declared {} lack: {}",
+            count(total),
+            if total == 1 { "session is" } else { "sessions are" },
+            spec.column,
+            spec.key,
+            values.join(", ")
+        ))
+        .hint("declare it too, or change these sessions, then run sessctl migrate again; nothing was changed"),
+    ))
+}
