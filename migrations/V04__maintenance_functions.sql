@@ -1120,30 +1120,6 @@ begin
 end
 $$;
 
--- A whole run in one transaction, as a caller of sessctl.end_inactive or sessctl.cleanup has it: begins it. Null: another run is
--- running, and the record says that this one was skipped.
-create or replace function sessctl.run_begin(job_name text, cutoff timestamptz, threshold integer)
-returns uuid
-language plpgsql
-set search_path = ''
-as $$
-declare
-  run_id constant uuid := gen_random_uuid();
-  source constant text := case
-    when current_setting('application_name') like 'pg\_cron%'
-      or (select a.backend_type from pg_catalog.pg_stat_get_activity(pg_backend_pid()) as a) = 'pg_cron' then 'pg_cron'
-    when current_setting('request.jwt.claims', true) <> '' then 'api'
-    else 'sql'
-  end;
-begin
-  if sessctl.run_begin_batch(run_id, job_name, source, 0, cutoff, threshold) then
-    return run_id;
-  end if;
-  raise notice 'another run of % is running', job_name;
-  return null;
-end
-$$;
-
 -- Notes whether runs end idle sessions too: without one that does, nothing ends them.
 create or replace function sessctl.note_include_idle(include_idle boolean)
 returns void
@@ -1189,60 +1165,6 @@ begin
   affected := sessctl.settle_batch(due);
   select a.batches, a.rows_done, a.rows_settled into batches, rows_done, rows_settled
   from sessctl.run_add(run_id, 0, affected) as a;
-end
-$$;
-
--- The settling of a run that is one transaction, of max_rows rows at most. A batch that fails is divided, 20 times in all: what fails
--- then is left, counted as failed, with the message of the last one.
-create or replace function sessctl.settle(
-  run_id uuid,
-  max_rows integer,
-  out settled integer,
-  out failed integer,
-  out message text
-)
-language plpgsql
-set search_path = ''
-as $$
-declare
-  list_size constant integer := 50000;
-  due tid[] := '{}'::tid[];
-  firsts integer[];
-  lasts integer[];
-  first integer;
-  last integer;
-  done integer;
-  divisions integer := 0;
-begin
-  settled := 0;
-  failed := 0;
-  loop
-    due := sessctl.settle_due(list_size, due[cardinality(due)]);
-    firsts := array[1];
-    lasts := array[least(cardinality(due), max_rows - settled)];
-    while cardinality(firsts) > 0 and lasts[1] > 0 loop
-      first := firsts[cardinality(firsts)];
-      last := lasts[cardinality(lasts)];
-      firsts := trim_array(firsts, 1);
-      lasts := trim_array(lasts, 1);
-      begin
-        done := sessctl.settle_batch(due[first:last]);
-        perform sessctl.run_add(run_id, 0, done);
-        settled := settled + done;
-      exception
-        when data_exception or integrity_constraint_violation or with_check_option_violation or plpgsql_error or sqlstate 'SC002' then
-          if first < last and divisions < 20 then
-            divisions := divisions + 1;
-            firsts := firsts || array[(first + last) / 2 + 1, first];
-            lasts := lasts || array[last, (first + last) / 2];
-          else
-            failed := failed + last - first + 1;
-            message := sqlerrm;
-          end if;
-      end;
-    end loop;
-    exit when cardinality(due) < list_size or settled >= max_rows;
-  end loop;
 end
 $$;
 
@@ -1319,87 +1241,611 @@ begin
 end
 $$;
 
--- A whole sweep, or one that stops at max_rows rows, in the caller's transaction. Gives back how many were ended.
-create or replace function sessctl.end_inactive(
-  minutes integer,
-  max_rows integer default null,
-  include_idle boolean default false
+-- What started this session's run: pg_cron, api (a request of PostgREST) or sql (any other session).
+create or replace function sessctl.run_source()
+returns text
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return case
+    when current_setting('application_name') like 'pg\_cron%'
+      or (select a.backend_type from pg_catalog.pg_stat_get_activity(pg_backend_pid()) as a) = 'pg_cron' then 'pg_cron'
+    when current_setting('request.jwt.claims', true) <> '' then 'api'
+    else 'sql'
+  end;
+end
+$$;
+
+-- The runs of the database itself: the procedures sessctl.run_end_inactive and sessctl.run_cleanup, which commit after each batch,
+-- and the functions sessctl.end_inactive and sessctl.cleanup, which are part of the caller's transaction. Between two batches "run"
+-- is all that such a run knows, and "rows" the sessions listed for its next batches. Each batch is a subtransaction, so that
+-- the sessions that fail are left out. An error that no other batch can avoid ends the run, and so does a cancel at once:
+-- the batches before it stay where they are committed.
+
+-- Begins such a run: its limits, and its first list. Null where nothing is due: then it is recorded. Ended sessions with an
+-- implausible ended_at are settled first.
+-- options: include_idle or keep_referenced, as the job has it. max_runtime: of a procedure.
+create or replace function sessctl.run_start(
+  job_name text,
+  threshold integer,
+  option boolean,
+  max_rows bigint,
+  commits boolean,
+  max_runtime interval,
+  out run jsonb,
+  out "rows" tid[]
 )
+language plpgsql
+set search_path = ''
+as $$
+declare
+  cutoff constant timestamptz := case job_name
+    when 'cleanup' then sessctl.cleanup_cutoff(threshold) else sessctl.end_inactive_cutoff(threshold) end;
+  run_id constant uuid := gen_random_uuid();
+  list_size constant integer := 50000;
+  is_settling boolean;
+  statement_limit interval;
+  transaction_limit interval;
+  until timestamptz;
+  target double precision;
+begin
+  "rows" := sessctl.settle_due(list_size);
+  is_settling := "rows" <> '{}'::tid[];
+  if not is_settling and job_name = 'cleanup' then
+    "rows" := case when not sessctl.cleanup_is_due(cutoff) then '{}'::tid[] end;
+  elsif not is_settling then
+    "rows" := sessctl.end_inactive_due(cutoff, list_size, option);
+  end if;
+  if "rows" = '{}'::tid[] then
+    if not sessctl.run_idle(run_id, job_name, sessctl.run_source(), cutoff, threshold) then
+      raise notice 'another run of % is running', job_name;
+    elsif job_name = 'end-inactive' then
+      perform sessctl.note_include_idle(option);
+    end if;
+    return;
+  end if;
+  select
+    make_interval(secs => max(s.milliseconds / 1000) filter (where s.name = 'statement_timeout')),
+    make_interval(secs => max(s.milliseconds / 1000) filter (where s.name = 'transaction_timeout'))
+  into statement_limit, transaction_limit
+  from (
+    -- 0 is none.
+    select g.name, nullif(g.setting, '0')::double precision as milliseconds
+    from pg_catalog.pg_settings as g
+    where g.name in ('statement_timeout', 'transaction_timeout')
+  ) as s;
+  if commits then
+    until := statement_timestamp() + least(max_runtime, statement_limit * 0.8);
+    target := least(0.125, extract(epoch from transaction_limit)::double precision / 16);
+  else
+    until := least(statement_timestamp() + statement_limit / 2, now() + transaction_limit / 2);
+    target := extract(epoch from until - statement_timestamp())::double precision / 8;
+  end if;
+  run := jsonb_build_object(
+    'id', run_id, 'job', job_name, 'source', sessctl.run_source(), 'cutoff', cutoff, 'threshold', threshold, 'option', option,
+    'commits', commits, 'max_rows', max_rows, 'until', until, 'target', target,
+    -- Rows that are slow must not meet a timeout in the first batch.
+    'size', 25,
+    'max_size', case when not commits then 1000000 when job_name = 'cleanup' then 25000 else 5000 end,
+    'is_settling', is_settling, 'settled', 0, 'left_unsettled', 0, 'earlier_reasons', '{}'::jsonb,
+    'at', 1, 'listed_all', cardinality("rows") < list_size, 'is_scanned', false, 'taken', 0, 'done', 0, 'scan_done', 0,
+    'idle_scans', 0, 'failing', 0, 'skips', 0, 'put_off', '[]'::jsonb, 'failed', 0, 'reasons', '{}'::jsonb, 'kept', 0,
+    'longest', 0, 'subtransactions', 0, 'tries', 0
+  );
+end
+$$;
+
+-- Tries a batch: the listed sessions, or a cleanup's next slice. job_name: null for a batch of sessions to settle. code: the SQLSTATE
+-- that it failed with; reason: why, without what a row holds. A cancel and a statement_timeout are not caught.
+create or replace function sessctl.run_try(
+  job_name text,
+  cutoff timestamptz,
+  option boolean,
+  max_rows integer,
+  inout "position" text,
+  part tid[],
+  out affected integer,
+  out kept integer,
+  out code text,
+  out reason text
+)
+language plpgsql
+set search_path = ''
+as $$
+declare
+  constraint_name text;
+  table_name text;
+  context text;
+  raised_by text;
+begin
+  affected := 0;
+  kept := 0;
+  if job_name is null then
+    affected := sessctl.settle_batch(part);
+  elsif job_name = 'end-inactive' then
+    affected := (sessctl.end_inactive_batch(cutoff, part, option)).affected;
+  elsif part is null then
+    select b."position", b.affected, b.kept into "position", affected, kept
+    from sessctl.cleanup_batch(cutoff, max_rows, "position") as b;
+  else
+    perform sessctl.require_all_rows();
+    select d.affected, d.kept into affected, kept from sessctl.cleanup_delete(cutoff, null, null, null, null, part) as d;
+  end if;
+exception
+  when others or assert_failure then
+    get stacked diagnostics code = returned_sqlstate, reason = message_text, constraint_name = constraint_name,
+      table_name = table_name, context = pg_exception_context;
+    if split_part(context, E'\n', 1) ~ ' at RAISE$' and context !~ '^PL/pgSQL function sessctl\.' then
+      -- Whatever a trigger raises is about a row.
+      code := 'P0001';
+    end if;
+    raised_by := substring(
+      split_part(context, 'PL/pgSQL function sessctl.', 1)
+      from 'PL/pgSQL function ((?!public\.(?:calculate_session_duration|update_user_sessions_updated_at_column)\().+?) line ');
+    reason := case
+      when code = 'SC002' then 'a row of another table that refers to it is locked'
+      when constraint_name <> '' and table_name <> '' then format('constraint %s of table %s', constraint_name, table_name)
+      when raised_by is not null then format('function %s: %s', raised_by, reason)
+      else reason
+    end;
+    reason := regexp_replace(reason, '[[:cntrl:]]+', ' ', 'g');
+end
+$$;
+
+-- The next batch of a run, or its end. more: whether it goes on; failure: why the run failed, where it did.
+create or replace function sessctl.run_next(inout run jsonb, inout "rows" tid[], out more boolean, out failure text)
+language plpgsql
+set search_path = ''
+as $$
+declare
+  list_size constant integer := 50000;
+  max_subtransactions constant integer := 32;
+  -- In a row. Then the next sessions are put off, 25 of them at first and twice as many each time, until one works. Those put off
+  -- are tried once more at the end, in no order: there may be others among them.
+  max_failing constant integer := 20;
+  max_put_off constant integer := 2000;
+  not_tried constant text := 'not tried, after many failures among the sessions beside them';
+  max_named constant integer := 5;
+  s record;
+  part tid[];
+  part_size integer;
+  listed tid[];
+  tried record;
+  leftover record;
+  begun timestamptz;
+  took double precision;
+  outcome text;
+  rows_left bigint;
+  reason text;
+  session uuid;
+  skipped integer;
+  is_listed boolean;
+  is_clean boolean;
+begin
+  select r.* into s
+  from jsonb_to_record(run) as r (
+    id uuid, job text, source text, cutoff timestamptz, threshold integer, option boolean, commits boolean, max_rows bigint,
+    until timestamptz, target double precision, size integer, max_size integer, "position" text, at integer, listed_all boolean,
+    is_settling boolean, settled bigint, left_unsettled bigint, earlier_reasons jsonb,
+    is_scanned boolean, taken bigint, done bigint, scan_done bigint, idle_scans integer, slice_end integer, part_end integer,
+    size_before integer, last_failing integer, failing integer, skips integer, put_off jsonb, failed bigint, reasons jsonb,
+    kept bigint, longest double precision, subtransactions integer, tries integer
+  );
+  more := false;
+  is_listed := s.is_settling or s.job = 'end-inactive';
+  if not sessctl.run_begin_batch(s.id, s.job, s.source, 0, s.cutoff, s.threshold) then
+    raise notice 'another run of % is running', s.job;
+    return;
+  end if;
+
+  -- The limits.
+  is_clean := s.is_scanned and is_listed and s.taken = s.scan_done and s.failed = 0;
+  if greatest(s.done, s.settled) >= s.max_rows and (is_listed or not s.is_scanned) then
+    outcome := 'incomplete';
+  elsif is_clean and not s.is_settling then
+    outcome := 'done';
+  elsif is_clean then
+    null;
+  elsif clock_timestamp() + make_interval(secs => 2 * s.longest) > s.until
+    -- A batch is two subtransactions, three where rows are locked.
+    or not s.commits and not s.is_scanned and s.subtransactions + 3 > max_subtransactions
+  then
+    outcome := 'incomplete';
+  end if;
+
+  if outcome is null and s.is_scanned then
+    -- What is left that is due? Another scan, where this one did something and rows are left that nobody holds: a table that was
+    -- rewritten has them elsewhere. What scans do not reach, a trigger or rule prevents.
+    if is_clean then
+      select 0::bigint as locked, 0::bigint as free, 0::bigint as kept, null::text as kept_by, null::text as prevented_by
+      into leftover;
+    elsif s.is_settling then
+      select l.locked, l.free, 0::bigint as kept, null::text as kept_by, l.prevented_by into leftover
+      from sessctl.settle_leftovers() as l;
+    elsif s.job = 'end-inactive' then
+      select l.locked, l.free, 0::bigint as kept, null::text as kept_by, l.prevented_by into leftover
+      from sessctl.end_inactive_leftovers(s.cutoff, s.option) as l;
+    else
+      select l.locked, l.free, l.kept, l.kept_by, l.prevented_by into leftover
+      from sessctl.cleanup_leftovers(s.cutoff) as l
+      where sessctl.cleanup_is_due(s.cutoff);
+    end if;
+    leftover.free := greatest(leftover.free - s.failed, 0);
+    s.idle_scans := case when s.scan_done = 0 then s.idle_scans + 1 else 0 end;
+    if leftover.free > 0 and s.idle_scans < (case when s.commits then 3 else 1 end) then
+      -- Those that failed are met again.
+      s.reasons := s.earlier_reasons;
+    else
+      rows_left := coalesce(leftover.locked, 0) + case when leftover.prevented_by is null then leftover.free else 0 end;
+      if leftover.prevented_by is not null then
+        s.reasons := sessctl.run_add_reason(s.reasons, format(
+          '%s on user_sessions prevented their %s', leftover.prevented_by,
+          case when is_listed then 'update' else 'deletion' end), leftover.free, null);
+      end if;
+      if s.is_settling then
+        s.left_unsettled := rows_left;
+        s.earlier_reasons := s.reasons;
+        s.is_settling := false;
+        is_listed := s.job = 'end-inactive';
+        s.idle_scans := 0;
+      else
+        outcome := 'done';
+        s.kept := coalesce(leftover.kept, 0);
+        reason := 'kept by ' || coalesce(leftover.kept_by, 'a foreign key');
+      end if;
+    end if;
+    if outcome is null then
+      "rows" := case when is_listed then '{}'::tid[] end;
+      s."position" := null;
+      s.at := 1;
+      s.listed_all := false;
+      s.is_scanned := false;
+      s.taken := 0;
+      s.scan_done := 0;
+      s.failed := 0;
+      s.kept := 0;
+      s.put_off := '[]'::jsonb;
+    end if;
+  end if;
+
+  if outcome is null then
+    -- The next sessions of a list. The page of the last one comes again: those of it that were tried are left out.
+    if is_listed and s.at > cardinality("rows") then
+      listed := case
+        when s.is_settling then sessctl.settle_due(greatest(list_size, s.size), "rows"[cardinality("rows")])
+        else sessctl.end_inactive_due(s.cutoff, greatest(list_size, s.size), s.option, "rows"[cardinality("rows")])
+      end;
+      s.listed_all := cardinality(listed) < greatest(list_size, s.size);
+      "rows" := array(
+        select l.row_id
+        from unnest(listed[:300]) with ordinality as l (row_id, place)
+        where l.row_id <> all ("rows"[greatest(cardinality("rows") - 300, 1):])
+        order by l.place
+      ) || listed[301:];
+      s.at := 1;
+    end if;
+    part_size := least(s.size, s.max_rows - case when s.is_settling then s.settled else s.done end)::integer;
+    if "rows" is not null then
+      part_size := least(part_size, coalesce(s.slice_end, cardinality("rows")) - s.at + 1);
+      if s.part_end is not null then
+        -- One of these rows fails: half of them.
+        part_size := least(part_size, greatest((s.part_end - s.at + 1) / 2, 1));
+      end if;
+      part := "rows"[s.at : s.at + part_size - 1];
+    end if;
+    begun := clock_timestamp();
+    if part = '{}'::tid[] then
+      s.is_scanned := s.listed_all;
+    else
+      select t.* into tried 
+      from sessctl.run_try(case when not s.is_settling then s.job end, s.cutoff, s.option, part_size, s."position", part) as t;
+      took := extract(epoch from clock_timestamp() - begun)::double precision;
+      s.longest := greatest(s.longest, took);
+      s.subtransactions := s.subtransactions + case
+        when took >= 0.05 and (tried.code is not null or tried.affected < part_size) then 3 else 2 end;
+
+      if tried.code is null then
+        if s.is_settling then
+          s.settled := s.settled + tried.affected;
+          perform sessctl.run_add(s.id, 0, tried.affected);
+        else
+          s.done := s.done + tried.affected;
+          perform sessctl.run_add(s.id, tried.affected);
+        end if;
+        s.scan_done := s.scan_done + tried.affected;
+        s.kept := s.kept + tried.kept;
+        s.taken := s.taken + coalesce(cardinality(part), tried.affected);
+        s.tries := 0;
+        s.failing := 0;
+        s.skips := 0;
+        if "rows" is null then
+          s."position" := tried."position";
+          s.is_scanned := s."position" is null;
+        else
+          s.at := s.at + part_size;
+        end if;
+        if s.at > s.part_end then
+          s.part_end := null;
+        end if;
+        if s.part_end is null then
+          s.size := case
+            when took < s.target / 4 or s.target is null then least(s.max_size, part_size * 4)
+            when took < s.target then least(s.max_size, part_size * 2)
+            when took > s.target * 4 then greatest(1, part_size / 2)
+            else part_size
+          end;
+        end if;
+
+      elsif tried.code in ('40001', '40P01', '55P03') and (s.commits and s.tries < 5 or s.done + s.settled > 0 and s.tries < 1) then
+        -- Another transaction was in the way: the same again, and less of it.
+        s.tries := s.tries + 1;
+        s.size := greatest(1, part_size / 2);
+
+      elsif tried.code ~ '^(0[1-9A]|2[5-9]|3|4[0-3]|5|F|HV|XX)' then
+        -- No other batch would do better.
+        if not s.commits and (s.done + s.settled = 0 or tried.code not in ('40001', '40P01', '55P03')) then
+          raise exception using errcode = tried.code, message = tried.reason;
+        end if;
+        outcome := case when s.commits then 'failed' else 'incomplete' end;
+        failure := tried.reason;
+
+      elsif "rows" is null then
+        -- The slice is divided: its sessions are listed.
+        select c."rows", c.next_position into "rows", s."position"
+        from sessctl.cleanup_candidates(s.cutoff, part_size, s."position") as c;
+        s.at := 1;
+        s.size_before := part_size;
+        s.slice_end := cardinality("rows");
+        s.part_end := s.slice_end;
+        s.last_failing := s.at;
+        s.tries := 0;
+
+      else
+        s.size_before := coalesce(s.size_before, part_size);
+        s.last_failing := case when s.slice_end is null then s.at else s.last_failing end;
+        s.slice_end := coalesce(s.slice_end, least(
+          s.at + greatest(part_size, (100 * 2 ^ least(s.skips, 10))::integer) - 1, cardinality("rows")));
+        s.part_end := s.at + part_size - 1;
+        s.tries := 0;
+      end if;
+
+      if tried.code is not null and outcome is null and s.tries = 0 and s.part_end = s.at and part_size = 1 then
+        -- This session fails.
+        session := (select u.id from only public.user_sessions as u where u.ctid = "rows"[s.at]);
+        s.failed := s.failed + 1;
+        s.failing := s.failing + 1;
+        s.at := s.at + 1;
+        s.part_end := null;
+        -- As many as lay between this one and the one before it.
+        s.size := greatest(least(s.size_before, s.at - 1 - s.last_failing), 1);
+        s.last_failing := s.at;
+        s.reasons := sessctl.run_add_reason(s.reasons, tried.reason, 1, case when s.failed <= max_named then session end);
+      end if;
+
+      if s.failing >= (case s.skips when 0 then max_failing else 3 end) and s.slice_end >= s.at then
+        skipped := least(s.slice_end - s.at + 1, 25 * 2 ^ least(s.skips, 15))::integer;
+        if jsonb_array_length(s.put_off) + skipped <= max_put_off then
+          s.put_off := s.put_off || to_jsonb("rows"[s.at : s.at + skipped - 1]);
+        else
+          s.reasons := sessctl.run_add_reason(s.reasons, not_tried, skipped, null);
+          s.failed := s.failed + skipped;
+        end if;
+        s.at := s.at + skipped;
+        s.failing := 0;
+        s.skips := s.skips + 1;
+        s.size := 1;
+      end if;
+      if s.at > s.slice_end then
+        s.slice_end := null;
+        s.part_end := null;
+        s.size := least(s.max_size, greatest(s.size, s.size_before * case s.skips when 0 then 1 else 2 end));
+        s.size_before := null;
+      end if;
+    end if;
+    if s.at > cardinality("rows") then
+      if is_listed then
+        s.is_scanned := s.listed_all;
+      else
+        "rows" := null;
+        s.at := 1;
+        s.is_scanned := s."position" is null;
+      end if;
+    end if;
+    if s.is_scanned and s.put_off <> '[]'::jsonb then
+      "rows" := array(select p.place::tid from jsonb_array_elements_text(s.put_off) as p (place) order by random());
+      s.at := 1;
+      s.is_scanned := false;
+      s.put_off := null;
+    end if;
+  end if;
+
+  if outcome is null then
+    more := true;
+    run := to_jsonb(s);
+    if s.commits then
+      -- The last commit waits for the disk, and flushes all before it.
+      perform set_config('synchronous_commit', 'off', true);
+    end if;
+    return;
+  end if;
+
+  s.reasons := sessctl.run_add_reason(
+    s.reasons, not_tried, greatest(s.slice_end - s.at + 1, 0) + jsonb_array_length(coalesce(s.put_off, '[]'::jsonb)), null);
+  if not (s.job = 'cleanup' and s.option) then
+    s.reasons := sessctl.run_add_reason(s.reasons, coalesce(reason, 'kept by a foreign key'), s.kept, null);
+  end if;
+  select sum((r.value ->> 'rows')::bigint)::bigint, string_agg(
+    format(
+      '%s session%s%s: %s',
+      to_char((r.value ->> 'rows')::bigint, 'FM999,999,999,999'),
+      case r.value ->> 'rows' when '1' then '' else 's' end,
+      ' (' || nullif((select string_agg(i.id, ', ') from jsonb_array_elements_text(r.value -> 'ids') as i (id)), '') || ')', r.key),
+    '; ' order by r.key)
+  into s.failed, reason
+  from jsonb_each(s.reasons) as r;
+  if s.failed > 0 then
+    failure := concat_ws('; ', reason, failure, case outcome when 'incomplete' then 'the run met its limit' end);
+    outcome := 'failed';
+  end if;
+  if s.job = 'end-inactive' then
+    perform sessctl.note_include_idle(s.option);
+  end if;
+  perform sessctl.run_finish(
+    s.id, outcome, nullif(coalesce(rows_left, 0) + s.left_unsettled, 0), failure, coalesce(s.failed, 0));
+  run := to_jsonb(s);
+  failure := case when outcome = 'failed' then format('%s: %s', s.job, failure) end;
+end
+$$;
+
+-- Adds sessions to the reasons why sessions are left, and the key of one.
+create or replace function sessctl.run_add_reason(reasons jsonb, reason text, "rows" bigint, session uuid)
+returns jsonb
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  if "rows" > 0 then
+    reasons := reasons || jsonb_build_object(reason, jsonb_build_object(
+      'rows', "rows" + coalesce((reasons -> reason ->> 'rows')::bigint, 0),
+      'ids', coalesce(reasons -> reason -> 'ids', '[]'::jsonb)
+        || case when session is null then '[]'::jsonb else jsonb_build_array(session) end
+    ));
+  end if;
+  return reasons;
+end
+$$;
+
+-- A run in the caller's transaction. Gives back how many sessions it did. It begins no batch that may not end within half of the
+-- statement_timeout (or transaction_timeout); the next call goes on.
+create or replace function sessctl.run_within(job_name text, threshold integer, option boolean, max_rows integer)
 returns integer
 language plpgsql
 set search_path = ''
 as $$
 declare
-  cutoff constant timestamptz := sessctl.end_inactive_cutoff(minutes);
-  run_id constant uuid := sessctl.run_begin('end-inactive', cutoff, minutes);
-  list_size constant integer := 50000;
-  due tid[] := '{}'::tid[];
-  settling record;
-  ended integer;
-  total integer := 0;
+  step record;
 begin
-  if run_id is null then
-    return 0;
-  end if;
-  settling := sessctl.settle(run_id, max_rows);
-  perform sessctl.note_include_idle(include_idle);
-  loop
-    due := sessctl.end_inactive_due(cutoff, list_size, include_idle, due[cardinality(due)]);
-    exit when cardinality(due) = 0;
-    ended := (sessctl.end_inactive_batch(cutoff, due[:coalesce(max_rows - total, list_size)], include_idle)).affected;
-    perform sessctl.run_add(run_id, ended);
-    total := total + ended;
-    exit when cardinality(due) < list_size or total >= max_rows;
+  select s.run, s."rows", s.run is not null as more, null::text as failure into step
+  from sessctl.run_start(job_name, threshold, option, max_rows, false, null) as s;
+  while step.more loop
+    select n.run, n."rows", n.more, n.failure into step from sessctl.run_next(step.run, step."rows") as n;
   end loop;
-  perform sessctl.run_finish(
-    run_id,
-    case when greatest(total, settling.settled) >= max_rows then 'incomplete' when settling.failed > 0 then 'failed' else 'done' end,
-    message := settling.message,
-    rows_failed := settling.failed
-  );
-  return total;
+  if step.failure is not null then
+    raise warning '%', step.failure;
+  end if;
+  return coalesce((step.run ->> 'done')::integer, 0);
 end
 $$;
 
--- A whole cleanup, or one that stops at max_rows rows, in the caller's transaction. Gives back how many were deleted.
+create or replace function sessctl.end_inactive(minutes integer, max_rows integer default null, include_idle boolean default false)
+returns integer
+language plpgsql
+set search_path = ''
+as $$
+begin
+  return sessctl.run_within('end-inactive', minutes, include_idle, max_rows);
+end
+$$;
+
 create or replace function sessctl.cleanup(days integer, max_rows integer default null)
 returns integer
 language plpgsql
 set search_path = ''
 as $$
-declare
-  cutoff constant timestamptz := sessctl.cleanup_cutoff(days);
-  run_id constant uuid := sessctl.run_begin('cleanup', cutoff, days);
-  settling record;
-  batch record;
-  next_position text;
-  total integer := 0;
-  kept integer := 0;
 begin
-  if run_id is null then
-    return 0;
-  end if;
-  settling := sessctl.settle(run_id, max_rows);
-  kept := settling.failed;
-  loop
-    batch := sessctl.cleanup_batch(cutoff, least(10000, max_rows - total), next_position);
-    next_position := batch."position";
-    perform sessctl.run_add(run_id, batch.affected);
-    kept := kept + batch.kept;
-    total := total + batch.affected;
-    exit when batch.finished or total >= max_rows;
+  return sessctl.run_within('cleanup', days, false, max_rows);
+end
+$$;
+
+-- A whole run that commits after each batch. A procedure that commits can't have a setting of its own, and whatever the caller's
+-- search_path finds must not be called: each name here is qualified, and there is no operator.
+create or replace procedure sessctl.run_to_end(
+  job_name pg_catalog.text,
+  threshold integer,
+  option boolean,
+  max_runtime interval
+)
+language plpgsql
+as $$
+declare
+  run pg_catalog.jsonb;
+  "rows" pg_catalog.tid[];
+  more boolean;
+  failure pg_catalog.text;
+begin
+  -- The first transaction has the isolation level of the caller, and has begun. Within a transaction block this fails.
+  commit;
+  set transaction isolation level read committed;
+  select s.run, s."rows" into run, "rows" from sessctl.run_start(job_name, threshold, option, null, true, max_runtime) as s;
+  more := run is not null;
+  while more loop
+    commit;
+    set transaction isolation level read committed;
+    select n.run, n."rows", n.more, n.failure into run, "rows", more, failure from sessctl.run_next(run, "rows") as n;
   end loop;
-  perform sessctl.run_finish(
-    run_id,
-    case
-      when total >= max_rows and not batch.finished or settling.settled >= max_rows then 'incomplete'
-      when kept > 0 then 'failed'
-      else 'done'
-    end,
-    message := settling.message,
-    rows_failed := kept
-  );
-  return total;
+  commit;
+  if failure is not null then
+    raise exception '%', failure using errcode = 'SC003';
+  end if;
+end
+$$;
+
+-- What pg_cron calls, alone: in a transaction block they fail. They begin no batch after max_runtime, nor one that may not end
+-- within the statement_timeout. An error at the end names the sessions that could not be done; all others are.
+create or replace procedure sessctl.run_end_inactive(
+  minutes integer,
+  include_idle boolean default false,
+  max_runtime interval default '4 minutes'
+)
+language plpgsql
+as $$
+begin
+  call sessctl.run_to_end('end-inactive', minutes, include_idle, max_runtime);
+end
+$$;
+
+-- keep_referenced: sessions that a foreign key of another table keeps are no failure.
+create or replace procedure sessctl.run_cleanup(
+  days integer,
+  keep_referenced boolean default false,
+  max_runtime interval default '4 minutes'
+)
+language plpgsql
+as $$
+begin
+  call sessctl.run_to_end('cleanup', days, keep_referenced, max_runtime);
+end
+$$;
+
+-- Removes pg_cron's rows about runs of sessctl's jobs that ended so many days ago, as far as they are the caller's, and gives back
+-- how many. A run that could not connect has no times: it is as old as the runs around it.
+create or replace function sessctl.trim_cron_history(days integer)
+returns bigint
+language plpgsql
+set search_path = ''
+as $$
+declare
+  removed bigint;
+begin
+  if days is null or days not between 1 and 36500 then
+    raise exception 'days must be from 1 to 36500, not %', coalesce(days::text, 'null')
+      using errcode = 'invalid_parameter_value';
+  end if;
+  -- As a text: most databases have no pg_cron.
+  execute concat($sql$
+    delete from cron.job_run_details as d
+    where coalesce(d.end_time, d.start_time, '-infinity') < now() - $1
+      and d.runid <= (select max(o.runid) from cron.job_run_details as o where o.end_time < now() - $1)
+      and (
+        d.jobid in (select j.jobid from cron.job as j where j.jobname like 'sessctl-%')
+        or d.command ~ '^(call|select) sessctl\.' and d.jobid not in (select j.jobid from cron.job as j)
+      )
+  $sql$) using make_interval(days => days);
+  get diagnostics removed = row_count;
+  return removed;
 end
 $$;
 
@@ -1433,7 +1879,7 @@ create table if not exists sessctl.declared (
 -- Maintenance is for service_role and the owner, whatever default privileges gave to others.
 revoke all on schema sessctl from public, anon, authenticated, service_role;
 revoke all on all tables in schema sessctl from public, anon, authenticated, service_role;
-revoke all on all functions in schema sessctl from public, anon, authenticated, service_role;
+revoke all on all routines in schema sessctl from public, anon, authenticated, service_role;
 revoke all on function public.end_inactive_sessions(integer), public.cleanup_old_sessions(integer)
   from public, anon, authenticated, service_role;
 
@@ -1446,7 +1892,7 @@ set search_path = ''
 as $$
 begin
   execute format('grant usage on schema sessctl to %s', grantee);
-  execute format('grant execute on all functions in schema sessctl to %s', grantee);
+  execute format('grant execute on all routines in schema sessctl to %s', grantee);
   execute format('grant select, update on sessctl.session_last_seen to %s', grantee);
   execute format('grant select, update, delete on sessctl.ended_last_seen, sessctl.ended_session to %s', grantee);
   execute format('grant select, insert, update, delete on sessctl.run to %s', grantee);

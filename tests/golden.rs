@@ -541,10 +541,13 @@ fn schedule() {
              select j.jobid, r.id, 'postgres', 'postgres', j.command, r.status, r.message, now() - r.ago, now() - r.ago + interval '12 ms'
              from cron.job as j,
                (values
-                 (100002, 'succeeded', '1234 rows', interval '1 hour'),
+                 (100002, 'succeeded', 'CALL', interval '1 hour'),
                  (100001, 'failed', E'ERROR: out of luck\nand more', interval '2 hours')
                ) as r (id, status, message, ago)
-             where j.jobname = 'sessctl-end-inactive'",
+             where j.jobname = 'sessctl-end-inactive';
+             insert into sessctl.run (id, job, source, cutoff, started_at, finished_at, outcome, rows_done)
+             select gen_random_uuid(), 'end-inactive', 'pg_cron', start_time, start_time + interval '1 ms', end_time, 'done', 1234
+             from cron.job_run_details where runid = 100002",
         )
         .unwrap();
     for format in ["table", "json", "csv"] {

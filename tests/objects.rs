@@ -48,7 +48,8 @@ fn every_function_and_view_has_exactly_one_file() {
             let end = object.find(['(', '\n']).unwrap_or(object.len());
             let words: Vec<&str> = object[..end].split_whitespace().take(2).collect();
             assert_eq!(words[1], name, "a file has the name of what it holds");
-            words.join(" ")
+            // To the facts a procedure is a function of its own kind.
+            words.join(" ").replacen("procedure", "function", 1)
         })
         .collect();
     let in_files_once: BTreeSet<&String> = in_files.iter().collect();

@@ -13,6 +13,10 @@ use crate::common::{Db, Run, block_on, number, server, sessctl};
 
 /// A server with pg_cron, or none where its package is not installed for this major version.
 pub fn with_pg_cron() -> Option<Sandbox> {
+    with_pg_cron_and(&[])
+}
+
+fn with_pg_cron_and(settings: &[&str]) -> Option<Sandbox> {
     let extensions = server().bindir().join("pg_config");
     let folder = Command::new(extensions).arg("--sharedir").output().ok();
     let folder = folder.map(|out| String::from_utf8(out.stdout).unwrap().trim().to_owned());
@@ -23,6 +27,7 @@ pub fn with_pg_cron() -> Option<Sandbox> {
     Some(
         block_on(Sandbox::start(&Options {
             pg_cron: true,
+            settings: settings.iter().map(ToString::to_string).collect(),
             ..Options::default()
         }))
         .unwrap(),
@@ -68,12 +73,9 @@ fn a_job_fires_ends_a_session_and_is_listed_with_its_rows() {
     )
     .ok()
     .json();
-    assert_eq!(
-        installed["jobs"][0]["command"],
-        "select from generate_series(1, sessctl.end_inactive(30, 50000))"
-    );
+    assert_eq!(installed["jobs"][0]["command"], "call sessctl.run_end_inactive(30)");
     let jobs: Value = run(&sandbox, &["schedule", "list", "--format", "json"]).ok().json();
-    assert_eq!(jobs["jobs"].as_array().unwrap().len(), 2);
+    assert_eq!(jobs["jobs"].as_array().unwrap().len(), 3);
     run(&sandbox, &["schedule", "list", "--format", "csv"])
         .ok()
         .says("job,schedule,command,active,database,username,started,elapsed_ms,status,rows,message,met_limit")
@@ -102,7 +104,7 @@ fn a_job_fires_ends_a_session_and_is_listed_with_its_rows() {
 
     run(&sandbox, &["schedule", "remove"])
         .ok()
-        .says("removed sessctl-cleanup, sessctl-end-inactive");
+        .says("removed sessctl-cleanup, sessctl-end-inactive, sessctl-history");
     run(&sandbox, &["schedule", "remove"]).ok().says("nothing to remove");
     run(&sandbox, &["schedule", "list"]).ok().says("no job");
 }
@@ -259,7 +261,7 @@ fn a_job_in_another_database_is_named_and_put_right_and_one_of_another_user_refu
         .exits(3)
         .says("user supabase_auth_admin has a job sessctl-cleanup already; nothing was changed")
         .says("select cron.unschedule(");
-    assert_eq!(number(&mut client, "select count(*) from cron.job where active"), 3);
+    assert_eq!(number(&mut client, "select count(*) from cron.job where active"), 4);
 }
 
 #[test]
@@ -416,7 +418,7 @@ fn migrate_gives_the_jobs_of_earlier_versions_the_commands_of_this_one() {
     run(&sandbox, &["migrate", "--dry-run"]).ok();
     assert_eq!(jobs()[0][2], "select public.cleanup_old_sessions(365)");
     let migrate = run(&sandbox, &["migrate"]).ok();
-    let updated = "updated pg_cron job sessctl-cleanup: select from generate_series(1, sessctl.cleanup(365, 500000))";
+    let updated = "updated pg_cron job sessctl-cleanup: call sessctl.run_cleanup(365)";
     assert!(migrate.stderr.contains(updated), "{}", migrate.stderr);
     let mut expected = installed.clone();
     expected[1][3] = false.into();
@@ -440,6 +442,152 @@ fn migrate_gives_the_jobs_of_earlier_versions_the_commands_of_this_one() {
         .unwrap();
     expected[1][2] = "select 1".into();
     assert_eq!(jobs(), expected);
+}
+
+#[test]
+fn options_of_the_jobs_stay_through_a_migration_and_in_hints() {
+    let Some((sandbox, mut client)) = with_jobs_that_never_run(&["--include-idle", "--keep-referenced"]) else {
+        return;
+    };
+    let commands = |client: &mut Client| -> Vec<String> {
+        let rows = client
+            .query("select command from cron.job order by jobname limit 2", &[])
+            .unwrap();
+        rows.iter().map(|row| row.get(0)).collect()
+    };
+    let installed = [
+        "call sessctl.run_cleanup(90, keep_referenced => true)",
+        "call sessctl.run_end_inactive(60, include_idle => true)",
+    ];
+    assert_eq!(commands(&mut client), installed);
+    client
+        .batch_execute(
+            "select cron.alter_job(jobid, command := 'CALL sessctl.run_end_inactive(60, true);')
+             from cron.job where jobname = 'sessctl-end-inactive';
+             select cron.alter_job(jobid, active := false) from cron.job where jobname = 'sessctl-cleanup'",
+        )
+        .unwrap();
+    let (_, _, hint) = check(&sandbox, &[], "schedule");
+    assert!(
+        hint.starts_with("run sessctl schedule install --minutes 60 --days 90 --include-idle "),
+        "{hint}"
+    );
+    assert!(hint.contains(" --keep-referenced"), "{hint}");
+    client
+        .batch_execute(
+            "delete from sessctl.schema_history where version = (select max(version) from sessctl.schema_history)",
+        )
+        .unwrap();
+    run(&sandbox, &["migrate"]).ok();
+    assert_eq!(commands(&mut client), installed);
+}
+
+#[test]
+fn a_job_commits_after_each_batch_in_a_background_worker_too() {
+    let Some(sandbox) = with_pg_cron_and(&["cron.use_background_workers=on"]) else {
+        return;
+    };
+    run(&sandbox, &["migrate", "--quiet"]).ok();
+    let mut client = Client::connect(&sandbox.url(), NoTls).unwrap();
+    client
+        .batch_execute(
+            "insert into auth.users (id) values ('00000000-0000-4000-8000-000000000001');
+             insert into public.user_sessions (user_id, session_id, platform, last_heartbeat_at)
+             select '00000000-0000-4000-8000-000000000001', n::text, 'web', now() - interval '2 hours'
+             from generate_series(1, 2000) n",
+        )
+        .unwrap();
+    run(&sandbox, &["schedule", "install", "--end-inactive", "* * * * *"]).ok();
+    wait_until("a run that ended all", || {
+        thread::sleep(Duration::from_millis(500));
+        let failed = "select count(*) from cron.job_run_details where status = 'failed'";
+        assert_eq!(number(&mut client, failed), 0);
+        let sql = "select count(*) from sessctl.run where source = 'pg_cron' and batches > 1 and rows_done = 2000";
+        number(&mut client, sql) == 1
+    });
+}
+
+#[test]
+fn a_job_commits_after_each_batch_and_one_that_leaves_sessions_fails_with_the_cause() {
+    let Some((sandbox, mut client)) = with_jobs_that_never_run(&[]) else {
+        return;
+    };
+    client
+        .batch_execute(
+            "insert into auth.users (id) values ('00000000-0000-4000-8000-000000000001');
+             insert into public.user_sessions (user_id, session_id, platform, status, started_at, ended_at)
+             select '00000000-0000-4000-8000-000000000001', n::text, 'web', 'ended', now() - interval '1 year',
+               now() - interval '200 days' + n * interval '1 second'
+             from generate_series(1, 2000) n;
+             create table public.events (session uuid references public.user_sessions (id));
+             create index on public.events (session);
+             insert into public.events select id from public.user_sessions where session_id = '7';
+             alter role postgres set default_transaction_isolation = 'repeatable read';
+             select cron.alter_job(jobid, schedule := '* * * * *') from cron.job where jobname = 'sessctl-cleanup'",
+        )
+        .unwrap();
+    let listed = wait_for("a run of the job", || {
+        thread::sleep(Duration::from_millis(500));
+        let jobs = run(&sandbox, &["schedule", "list", "--format", "json"]).ok().json();
+        (jobs["jobs"][0]["runs"][0]["status"] == "failed").then_some(jobs)
+    });
+    client
+        .batch_execute("select cron.alter_job(jobid, active := false) from cron.job where jobname = 'sessctl-cleanup'")
+        .unwrap();
+    let cause = "cleanup: 1 session: kept by constraint events_session_fkey of table public.events";
+    let last = &listed["jobs"][0]["runs"][0];
+    assert!(last["message"].as_str().unwrap().contains(cause), "{listed}");
+    assert_eq!(number(&mut client, "select count(*) from public.user_sessions"), 1);
+    let first = "select count(*) from sessctl.run
+        where source = 'pg_cron' and batches > 1 and rows_done = 1999 and rows_failed = 1 and outcome = 'failed'";
+    assert_eq!(number(&mut client, first), 1);
+    run(&sandbox, &["schedule", "list"]).ok().says(cause);
+    let (level, message, _) = check(&sandbox, &[], "cleanup-job");
+    assert_eq!(level, "problem");
+    assert!(message.contains("kept by constraint events_session_fkey"), "{message}");
+}
+
+#[test]
+fn the_history_of_sessctls_own_jobs_is_trimmed_and_that_of_others_stays() {
+    let Some((_sandbox, mut client)) = with_jobs_that_never_run(&[]) else {
+        return;
+    };
+    client
+        .batch_execute(
+            "select cron.schedule('of-the-team', '0 0 30 2 *', 'select sessctl.cleanup(3000)');
+             insert into cron.job_run_details (jobid, runid, database, username, command, status, start_time, end_time)
+             select j.jobid, 100 * v.number + j.jobid, j.database, j.username, j.command, v.status,
+               now() - v.age * interval '1 day', now() - v.age * interval '1 day'
+             from cron.job as j,
+               (values (1, 'failed', null), (2, 'succeeded', 15), (3, 'failed', null), (4, 'succeeded', 13), (5, 'failed', null))
+                 as v (number, status, age);
+             -- Of a job that is gone.
+             insert into cron.job_run_details (jobid, runid, database, username, command, status, start_time, end_time)
+             values (99, 99, 'postgres', 'postgres', 'call sessctl.run_cleanup(90)', 'succeeded', '2026-01-01', '2026-01-01'),
+               (99, 98, 'postgres', 'postgres', 'select 1', 'succeeded', '2026-01-01', '2026-01-01')",
+        )
+        .unwrap();
+    let command = "select command from cron.job where jobname = 'sessctl-history'";
+    let command: String = client.query_one(command, &[]).unwrap().get(0);
+    let removed: i64 = client.query_one(&command, &[]).unwrap().get(0);
+    // Of three jobs the run 15 days ago and the one before it that has no times; and the one of the job that is gone.
+    assert_eq!(removed, 7);
+    let left = "select string_agg((d.runid / 100)::text, '' order by d.runid) from cron.job_run_details as d
+        left join cron.job as j using (jobid) where (j.jobname = $1) is not false and (j.jobid is null) = ($1 is null)";
+    for (job, expected) in [
+        (Some("sessctl-cleanup"), "345"),
+        (Some("sessctl-history"), "345"),
+        (Some("of-the-team"), "12345"),
+        (None, "0"),
+    ] {
+        let runs: String = client.query_one(left, &[&job]).unwrap().get(0);
+        assert_eq!(runs, expected, "{job:?}");
+    }
+    for days in ["0", "null"] {
+        client
+            .batch_execute(&format!("select sessctl.trim_cron_history({days})"))
+            .unwrap_err();
+    }
 }
 
 #[test]
@@ -495,7 +643,8 @@ fn a_dry_run_prints_sql_and_needs_no_database() {
     let run = Run::of(sessctl().args(["schedule", "install", "--dry-run", "--days", "30"])).ok();
     assert_eq!(
         run.stdout,
-        "select cron.schedule('sessctl-end-inactive', '*/5 * * * *', 'select from generate_series(1, sessctl.end_inactive(60, 50000))');\n\
-         select cron.schedule('sessctl-cleanup', '17 * * * *', 'select from generate_series(1, sessctl.cleanup(30, 500000))');\n"
+        "select cron.schedule('sessctl-end-inactive', '*/5 * * * *', 'call sessctl.run_end_inactive(60)');\n\
+         select cron.schedule('sessctl-cleanup', '17 * * * *', 'call sessctl.run_cleanup(30)');\n\
+         select cron.schedule('sessctl-history', '41 3 * * *', 'select sessctl.trim_cron_history(14)');\n"
     );
 }

@@ -7,6 +7,7 @@ mod access;
 mod adoption;
 mod config;
 mod doctor;
+mod entry_points;
 mod failing;
 mod faults;
 mod fuzz;

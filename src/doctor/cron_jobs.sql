@@ -9,7 +9,7 @@ select coalesce(json_agg(json_build_object(
   'username', j.username,
   'threshold', substring(
     j.command from '(?:end_inactive|cleanup|_sessions)\s*\(\s*(?:[a-z_]+\s*=>\s*)?([0-9]{1,8})\M')::integer,
-  'includes_idle', j.command ~* '\mtrue\M'
+  'option', j.command ~* '\mtrue\M'
 ) order by j.jobname, j.jobid), '[]')::text
 from cron.job as j
 where j.jobname = any ($1)

@@ -31,8 +31,8 @@ pub(super) struct CronJob {
     pub(super) username: String,
     /// The number in its command, where it has one.
     pub(super) threshold: Option<i32>,
-    /// Whether its command ends idle sessions too.
-    pub(super) includes_idle: bool,
+    /// Whether its option is on: include_idle or keep_referenced.
+    pub(super) option: bool,
 }
 
 impl CronJob {
@@ -88,7 +88,7 @@ impl Plan {
     /// Whether idle sessions are ended too: by a job of pg_cron, or by the last run.
     pub(super) fn includes_idle(&self) -> bool {
         self.cron_jobs_of(&END_INACTIVE)
-            .any(|cron_job| cron_job.active && cron_job.includes_idle)
+            .any(|cron_job| cron_job.active && cron_job.option)
             || self.state(&END_INACTIVE).is_some_and(|state| state.include_idle)
     }
 
@@ -133,8 +133,11 @@ impl Plan {
             self.threshold(&END_INACTIVE),
             self.threshold(&CLEANUP)
         );
-        if self.includes_idle() {
+        if self.includes_idle() || self.cron_jobs_of(&END_INACTIVE).any(|cron_job| cron_job.option) {
             command.push_str(" --include-idle");
+        }
+        if self.cron_jobs_of(&CLEANUP).any(|cron_job| cron_job.option) {
+            command.push_str(" --keep-referenced");
         }
         for job in [&END_INACTIVE, &CLEANUP] {
             if let Some(cron_job) = self.cron_jobs_of(job).next()
@@ -209,7 +212,7 @@ mod tests {
         let mut plan = Plan::default();
         assert!(!plan.includes_idle());
         plan.cron_jobs = vec![CronJob {
-            includes_idle: true,
+            option: true,
             ..cron_job(&END_INACTIVE, 60, "*/5 * * * *")
         }];
         assert_eq!(
@@ -228,6 +231,22 @@ mod tests {
         }]);
         assert!(plan.includes_idle());
         assert_eq!(plan.command(&CLEANUP), "sessctl cleanup --days 90");
+    }
+
+    #[test]
+    fn options_that_are_on_stay_in_the_command() {
+        let on = |job| CronJob {
+            option: true,
+            ..cron_job(job, 90, job.cron_schedule)
+        };
+        let plan = Plan {
+            cron_jobs: vec![on(&CLEANUP), on(&END_INACTIVE)],
+            ..Plan::default()
+        };
+        assert_eq!(
+            plan.install(),
+            "sessctl schedule install --minutes 90 --days 90 --include-idle --keep-referenced"
+        );
     }
 
     #[test]

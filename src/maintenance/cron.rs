@@ -1,86 +1,126 @@
 //! The pg_cron jobs: the command of each, which `schedule install` schedules and `migrate` brings up to date.
 
-use super::{END_INACTIVE, JOBS, JobSpec};
+use super::{JOBS, JobSpec};
+
+/// The job that removes old rows of pg_cron about runs of these jobs: its name, its schedule and its command.
+pub(crate) const HISTORY: (&str, &str, &str) =
+    ("sessctl-history", "41 3 * * *", "select sessctl.trim_cron_history(14)");
 
 /// The names of the pg_cron jobs.
 pub(crate) fn names() -> Vec<&'static str> {
-    JOBS.iter().map(|job| job.cron_job).collect()
+    JOBS.iter().map(|job| job.cron_job).chain([HISTORY.0]).collect()
+}
+
+/// What a command of pg_cron gives a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CronArguments {
+    /// Minutes or days.
+    pub(crate) threshold: i32,
+    /// Whether the job's option is on: include_idle or keep_referenced.
+    pub(crate) option: bool,
 }
 
 impl JobSpec {
-    /// What pg_cron runs for this job. One row comes back for each session, so that pg_cron's log has their number. A run is
-    /// one transaction under the server's statement_timeout (two minutes on the platform), so its rows are limited; a
-    /// backlog takes several runs.
-    /// include_idle is of no meaning to a cleanup.
-    pub(crate) fn cron_command(&self, threshold: i32, include_idle: bool) -> String {
-        let Self {
-            function, cron_limit, ..
-        } = self;
-        let idle = if include_idle && self.has_idle() { ", true" } else { "" };
-        format!("select from generate_series(1, {function}({threshold}, {cron_limit}{idle}))")
+    /// What pg_cron runs for this job: a single call, which may commit after each batch.
+    pub(crate) fn cron_command(&self, arguments: CronArguments) -> String {
+        let CronArguments { threshold, option } = arguments;
+        let option = if option {
+            format!(", {} => true", self.cron_option)
+        } else {
+            String::new()
+        };
+        format!("call {}({threshold}{option})", self.procedure)
     }
 
-    /// Whether the job may do idle sessions too.
-    fn has_idle(&self) -> bool {
-        self.name == END_INACTIVE.name
-    }
-
-    /// Whether a command that [`Self::cron_threshold`] understands does idle sessions too.
-    pub(crate) fn cron_includes_idle(&self, command: &str) -> bool {
-        command.to_ascii_lowercase().contains("true")
-    }
-
-    /// The minutes or days in a command that a version of sessctl scheduled for this job, or that calls its function alone;
-    /// absent where the command is another one.
-    pub(crate) fn cron_threshold(&self, command: &str) -> Option<i32> {
+    /// The arguments in a command that a version of sessctl scheduled for this job, or that calls its procedure or function
+    /// alone; absent where the command is another one.
+    pub(crate) fn cron_arguments(&self, command: &str) -> Option<CronArguments> {
         let text: String = command.chars().filter(|character| !character.is_whitespace()).collect();
         let text = text.to_ascii_lowercase();
-        let call = text.strip_suffix(';').unwrap_or(&text).strip_prefix("select")?;
-        let rows = call.strip_prefix("fromgenerate_series(1,");
-        let call = rows.and_then(|call| call.strip_suffix(')')).unwrap_or(call);
-        let argument = [self.function, self.public_function].iter().find_map(|function| {
+        let text = text.strip_suffix(';').unwrap_or(&text);
+        let arguments = |call: &str, function: &str| {
             let arguments = call.strip_prefix(function)?.strip_prefix('(')?.strip_suffix(')')?;
-            let limit = format!(",{}", self.cron_limit);
-            let idle = format!("{limit},true");
-            if let (true, Some(arguments)) = (self.has_idle(), arguments.strip_suffix(&idle)) {
-                return Some(arguments);
+            Some(arguments.to_owned())
+        };
+        let (threshold, option) = if let Some(call) = text.strip_prefix("call") {
+            let arguments = arguments(call, self.procedure)?;
+            match arguments.split_once(',') {
+                None => (arguments, false),
+                Some((threshold, option)) => {
+                    let value = option
+                        .strip_prefix(&format!("{}=>", self.cron_option))
+                        .unwrap_or(option);
+                    (threshold.to_owned(), value.parse().ok()?)
+                }
             }
-            Some(arguments.strip_suffix(&limit).unwrap_or(arguments))
-        })?;
-        let threshold = argument.parse().ok()?;
-        self.range.contains(&i64::from(threshold)).then_some(threshold)
+        } else {
+            let call = text.strip_prefix("select")?;
+            let rows = call.strip_prefix("fromgenerate_series(1,");
+            let call = rows.and_then(|call| call.strip_suffix(')')).unwrap_or(call);
+            let functions = [self.function, self.public_function];
+            let arguments = functions.iter().find_map(|function| arguments(call, function))?;
+            let limit = format!(",{}", self.earlier_cron_limit);
+            let with_option = arguments.strip_suffix(&format!("{limit},true"));
+            let arguments = with_option
+                .or_else(|| arguments.strip_suffix(&limit))
+                .unwrap_or(&arguments);
+            (arguments.to_owned(), with_option.is_some())
+        };
+        let threshold = threshold.parse().ok()?;
+        self.range
+            .contains(&i64::from(threshold))
+            .then_some(CronArguments { threshold, option })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::maintenance::CLEANUP;
+    use crate::maintenance::{CLEANUP, END_INACTIVE};
 
     #[test]
     fn every_command_that_was_ever_scheduled_is_understood() {
-        for (command, minutes) in [
-            ("select from generate_series(1, sessctl.end_inactive(60, 50000))", 60),
-            ("SELECT FROM generate_series(1, sessctl.end_inactive(30,\n50000)) ;", 30),
+        for (command, threshold, option) in [
+            ("call sessctl.run_end_inactive(60)", 60, false),
+            ("CALL sessctl.run_end_inactive(61, include_idle => true);", 61, true),
+            ("call sessctl.run_end_inactive(62, true)", 62, true),
+            ("call sessctl.run_end_inactive(63,\nfalse)", 63, false),
+            (
+                "select from generate_series(1, sessctl.end_inactive(60, 50000))",
+                60,
+                false,
+            ),
+            (
+                "SELECT FROM generate_series(1, sessctl.end_inactive(30,\n50000)) ;",
+                30,
+                false,
+            ),
             (
                 "select from generate_series(1, sessctl.end_inactive(29, 50000, true))",
                 29,
+                true,
             ),
-            ("select sessctl.end_inactive(61)", 61),
-            ("select sessctl.end_inactive(62, 50000);", 62),
-            (" select public.end_inactive_sessions(5256000)", 5_256_000),
+            ("select sessctl.end_inactive(61)", 61, false),
+            ("select sessctl.end_inactive(62, 50000);", 62, false),
+            (" select public.end_inactive_sessions(5256000)", 5_256_000, false),
         ] {
-            assert_eq!(END_INACTIVE.cron_threshold(command), Some(minutes), "{command}");
+            let arguments = Some(CronArguments { threshold, option });
+            assert_eq!(END_INACTIVE.cron_arguments(command), arguments, "{command}");
         }
-        assert_eq!(
-            CLEANUP.cron_threshold("select public.cleanup_old_sessions(365)"),
-            Some(365)
-        );
+        for (command, threshold) in [
+            ("select public.cleanup_old_sessions(365)", 365),
+            ("call sessctl.run_cleanup(90)", 90),
+        ] {
+            let option = false;
+            assert_eq!(
+                CLEANUP.cron_arguments(command),
+                Some(CronArguments { threshold, option })
+            );
+        }
         for job in JOBS {
-            for include_idle in [false, true] {
-                let command = job.cron_command(7, include_idle);
-                assert_eq!(job.cron_threshold(&command), Some(7));
-                assert_eq!(job.cron_includes_idle(&command), include_idle && job.has_idle());
+            for option in [false, true] {
+                let arguments = CronArguments { threshold: 7, option };
+                assert_eq!(job.cron_arguments(&job.cron_command(arguments)), Some(arguments));
             }
         }
     }
@@ -101,8 +141,13 @@ mod tests {
             "select sessctl.end_inactive(60), sessctl.end_inactive(60)",
             "select from generate_series(1, sessctl.end_inactive(60, 50000)), public.other",
             "call sessctl.end_inactive(60)",
+            "select sessctl.run_end_inactive(60)",
+            "call sessctl.run_cleanup(90)",
+            "call sessctl.run_end_inactive(60, keep_referenced => true)",
+            "call sessctl.run_end_inactive(60, true, '10 minutes')",
+            "call sessctl.run_end_inactive(60); call sessctl.run_end_inactive(60)",
         ] {
-            assert_eq!(END_INACTIVE.cron_threshold(command), None, "{command}");
+            assert_eq!(END_INACTIVE.cron_arguments(command), None, "{command}");
         }
     }
 }

@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-pub(crate) use cron::names as cron_jobs;
+pub(crate) use cron::{CronArguments, HISTORY as CRON_HISTORY, names as cron_jobs};
 pub use failures::Failures;
 pub(crate) use halt::TIME_GRACE;
 pub(crate) use jobs::{JobState, RunState, has_record, jobs};
@@ -61,12 +61,16 @@ pub struct JobSpec {
     pub batch_size: i32,
     /// Maximum rows of the first batch, which knows nothing yet of how long they take.
     first_batch: i32,
-    /// The function that is a whole run, as pg_cron calls it.
+    /// The procedure that is a whole run, as pg_cron calls it.
+    procedure: &'static str,
+    /// What its second argument is called.
+    cron_option: &'static str,
+    /// The function that does the same in one transaction.
     function: &'static str,
     /// The original script's function, which does the same.
     public_function: &'static str,
-    /// Maximum rows of a run of pg_cron.
-    cron_limit: i32,
+    /// Maximum rows in the commands that earlier versions scheduled.
+    earlier_cron_limit: i32,
     sql: Statements,
 }
 
@@ -112,9 +116,11 @@ pub static END_INACTIVE: JobSpec = JobSpec {
     threshold: 60,
     batch_size: 5_000,
     first_batch: 1_000,
+    procedure: "sessctl.run_end_inactive",
+    cron_option: "include_idle",
     function: "sessctl.end_inactive",
     public_function: "public.end_inactive_sessions",
-    cron_limit: 50_000,
+    earlier_cron_limit: 50_000,
     sql: Statements {
         start: include_str!("end_inactive/start.sql"),
         count: include_str!("end_inactive/count.sql"),
@@ -141,9 +147,11 @@ pub static CLEANUP: JobSpec = JobSpec {
     threshold: 90,
     batch_size: 25_000,
     first_batch: 2_000,
+    procedure: "sessctl.run_cleanup",
+    cron_option: "keep_referenced",
     function: "sessctl.cleanup",
     public_function: "public.cleanup_old_sessions",
-    cron_limit: 500_000,
+    earlier_cron_limit: 500_000,
     sql: Statements {
         start: include_str!("cleanup/start.sql"),
         count: include_str!("cleanup/count.sql"),

@@ -6,7 +6,7 @@ use tokio_postgres::types::Type;
 use super::{Applying, lock};
 use crate::database::{Database, QueryError};
 use crate::failure::Failure;
-use crate::maintenance::{JOBS, cron_jobs};
+use crate::maintenance::{CRON_HISTORY, JOBS, cron_jobs};
 
 /// The roles that run maintenance, by oid, in the transaction that is open. A migration that drops a function drops the
 /// rights on it, so they are read before it.
@@ -36,7 +36,7 @@ struct CronJob {
     command: String,
 }
 
-/// Gives sessctl's pg_cron jobs the commands of this version, with their minutes and days. Schedules stay, and whether a job
+/// Gives sessctl's pg_cron jobs the commands of this version, with their minutes, days and options. Schedules stay, and whether a job
 /// is active. A job whose command no version of sessctl scheduled is left as it is.
 pub(super) async fn update_cron_jobs(applying: Applying<'_>) -> Result<(), Failure> {
     let Applying {
@@ -58,14 +58,16 @@ pub(super) async fn update_cron_jobs(applying: Applying<'_>) -> Result<(), Failu
         let jobs: Vec<CronJob> = database.json_within(include_str!("cron_jobs.sql"), &parameters).await?;
         let mut notes = Vec::new();
         for CronJob { id, name, command } in &jobs {
-            let spec = JOBS.iter().find(|spec| spec.cron_job == name);
-            let Some((spec, threshold)) = spec.and_then(|spec| Some((spec, spec.cron_threshold(command)?))) else {
+            let current = match JOBS.iter().find(|spec| spec.cron_job == name) {
+                Some(spec) => spec.cron_arguments(command).map(|known| spec.cron_command(known)),
+                None => (command == CRON_HISTORY.2).then(|| command.clone()),
+            };
+            let Some(current) = current else {
                 notes.push(format!(
                     "pg_cron job {name} has a command of its own and keeps it: {command}"
                 ));
                 continue;
             };
-            let current = spec.cron_command(threshold, spec.cron_includes_idle(command));
             if current != *command {
                 let parameters = [(id as _, Type::INT8), (&current as _, Type::TEXT)];
                 let sql = "select to_json(true)::text from (select cron.alter_job($1, command => $2)) as altered";

@@ -1,4 +1,4 @@
-//! `sessctl schedule install`: creates the two jobs, or changes them in place.
+//! `sessctl schedule install`: creates the jobs, or changes them in place.
 
 use std::io;
 
@@ -9,7 +9,7 @@ use tokio_postgres::types::Type;
 use super::super::settings::Settings;
 use crate::database::{Database, QueryError};
 use crate::failure::Failure;
-use crate::maintenance::{CLEANUP, END_INACTIVE};
+use crate::maintenance::{CLEANUP, CRON_HISTORY, CronArguments, END_INACTIVE};
 use crate::output::{Page, Report, Style};
 
 #[derive(ClapArgs, Debug)]
@@ -29,6 +29,9 @@ pub(super) struct Install {
     /// Days since a session ended (default 90)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(CLEANUP.range.clone()))]
     days: Option<i32>,
+    /// Sessions that a foreign key of another table keeps are no failure
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    keep_referenced: Option<bool>,
     /// Print the SQL, and change nothing
     #[arg(long)]
     pub(super) dry_run: bool,
@@ -43,21 +46,33 @@ struct Job {
 }
 
 impl Install {
-    fn jobs(&self, settings: &Settings) -> [Job; 2] {
-        let jobs = [
+    fn jobs(&self, settings: &Settings) -> [Job; 3] {
+        let [end_inactive, cleanup] = [
             (
                 &END_INACTIVE,
                 &self.end_inactive,
                 self.minutes.unwrap_or(settings.minutes),
+                self.include_idle.unwrap_or(settings.include_idle),
             ),
-            (&CLEANUP, &self.cleanup, self.days.unwrap_or(settings.days)),
-        ];
-        let include_idle = self.include_idle.unwrap_or(settings.include_idle);
-        jobs.map(|(job, schedule, threshold)| Job {
+            (
+                &CLEANUP,
+                &self.cleanup,
+                self.days.unwrap_or(settings.days),
+                self.keep_referenced.unwrap_or(settings.keep_referenced),
+            ),
+        ]
+        .map(|(job, schedule, threshold, option)| Job {
             name: job.cron_job,
             schedule: schedule.clone(),
-            command: job.cron_command(threshold, include_idle),
-        })
+            command: job.cron_command(CronArguments { threshold, option }),
+        });
+        let (name, schedule, command) = CRON_HISTORY;
+        let history = Job {
+            name,
+            schedule: schedule.into(),
+            command: command.into(),
+        };
+        [end_inactive, cleanup, history]
     }
 
     /// What a run would schedule.
@@ -68,7 +83,7 @@ impl Install {
         }
     }
 
-    /// Both jobs or none.
+    /// All jobs or none.
     pub(super) async fn run(&self, database: &Database, settings: &Settings) -> Result<Installed, Failure> {
         let failed = |error: QueryError| error.explain("can't schedule");
         database.begin().await.map_err(failed)?;
@@ -95,7 +110,7 @@ impl Install {
 /// The jobs, as they are scheduled or would be.
 #[derive(Serialize)]
 pub(super) struct Installed {
-    jobs: [Job; 2],
+    jobs: [Job; 3],
     dry_run: bool,
 }
 

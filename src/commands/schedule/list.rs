@@ -37,11 +37,13 @@ pub(super) struct RunOfJob {
     pub(super) met_limit: bool,
 }
 
-/// A run that met its limit, as the record has it.
+/// A run, as the record has it.
 #[derive(Deserialize)]
-struct CutOff {
+struct Recorded {
     job: String,
     started_at: DateTime<Utc>,
+    rows: u64,
+    met_limit: bool,
 }
 
 #[derive(Serialize)]
@@ -58,16 +60,17 @@ pub(super) async fn run(database: &Database) -> Result<Listing, Failure> {
         Err(error) => return Err(database.explain(error, FAILED).await),
     };
     if recorded {
-        let cut_off: Vec<CutOff> = database.ask(include_str!("cut_off.sql"), &[], FAILED).await?;
+        let recorded: Vec<Recorded> = database.ask(include_str!("recorded.sql"), &[], FAILED).await?;
         for job in jobs.iter_mut().filter(|job| job.is_here) {
-            let name = JOBS
-                .iter()
-                .find(|known| known.cron_job == job.name)
-                .map(|known| known.name);
+            let Some(known) = JOBS.iter().find(|known| known.cron_job == job.name) else {
+                continue;
+            };
             for run in &mut job.runs {
-                run.met_limit = cut_off
-                    .iter()
-                    .any(|record| Some(record.job.as_str()) == name && run.spans(record.started_at));
+                let is_of = |record: &&Recorded| record.job == known.name && run.spans(record.started_at);
+                if let Some(record) = recorded.iter().find(is_of) {
+                    run.rows = Some(record.rows);
+                    run.met_limit = record.met_limit;
+                }
             }
         }
     }
@@ -83,6 +86,7 @@ impl RunOfJob {
 
     pub(super) fn outcome(&self) -> String {
         match (self.rows, &self.message) {
+            (_, Some(message)) if self.status == "failed" => message.trim().to_owned(),
             (Some(rows), _) if self.met_limit => format!("{} rows, and met its limit", count(rows)),
             (None, Some(message)) if self.met_limit => {
                 format!("{}, and met its limit", message.trim().replace('\n', " "))

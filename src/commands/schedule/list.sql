@@ -1,6 +1,6 @@
 -- sessctl's jobs with their last runs, newest first: five, and the last one that failed. $1: the jobs' names. Runs are in the
--- order of their ids: one that could not connect has no times. A job's command returns a row for each session it ended or
--- deleted, and pg_cron notes how many rows came back.
+-- order of their ids: one that could not connect has no times. The commands of earlier versions returned a row for each session,
+-- and pg_cron notes how many rows came back.
 select coalesce(json_agg(json_build_object(
   'name', j.jobname,
   'schedule', j.schedule,
@@ -15,7 +15,8 @@ select coalesce(json_agg(json_build_object(
       'ended', d.end_time,
       'elapsed_ms', (extract(epoch from d.end_time - d.start_time) * 1000)::bigint,
       'status', d.status,
-      'rows', substring(d.return_message from '^(?:SELECT )?([0-9]+)( rows?)?$')::bigint,
+      'rows', case when d.command like '%generate\_series%' then
+        substring(d.return_message from '^(?:SELECT )?([0-9]+)( rows?)?$')::bigint end,
       -- The lines below the first may show a row.
       'message', split_part(d.return_message, E'\n', 1)
     ) order by d.runid desc), '[]')

@@ -25,7 +25,7 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Create the two jobs, or change them in place
+    /// Create the jobs, or change them in place
     Install(install::Install),
     /// Show the jobs and their last runs
     List,

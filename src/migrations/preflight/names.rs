@@ -24,16 +24,16 @@ pub(super) async fn check(database: &Database, expected: &Facts, found: &Facts) 
     let kinds: Vec<String> = ours.iter().map(|object| object.kind.to_string()).collect();
     let parameters = [(&names as _, Type::TEXT_ARRAY), (&kinds as _, Type::TEXT_ARRAY)];
     let mut clashes: Vec<String> = database.ask(include_str!("names.sql"), &parameters, FAILED).await?;
-    let mut add = |other: &str, kind: Kind| clashes.push(format!("{other} is there, where sessctl keeps its {kind}"));
+    let mut add = |other: &str, kind: &str| clashes.push(format!("{other} is there, where sessctl keeps its {kind}"));
     for object in expected.keys().filter(is_relation) {
         for other in found.keys().filter(|o| o.name == object.name && o.kind != object.kind) {
-            add(&other.to_string(), object.kind);
+            add(&other.to_string(), &object.kind.to_string());
         }
     }
     for object in expected.keys().filter(|object| object.kind == Kind::Function) {
         let kind = found.get(object).and_then(|there| there.get("kind"));
-        if let Some(kind) = kind.filter(|kind| *kind != "function") {
-            add(&format!("{kind} {}", object.name), object.kind);
+        if let Some(kind) = kind.filter(|kind| Some(*kind) != expected[object].get("kind")) {
+            add(&format!("{kind} {}", object.name), routine(&expected[object]));
         }
     }
     if clashes.is_empty() {
@@ -80,7 +80,7 @@ pub(super) fn check_private(expected: &Facts, found: &Facts, pending: &[Migratio
     let is_other = |object: &&Object| {
         object.is_private()
             && found.contains_key(object)
-            && is_made_by(pending, object)
+            && is_made_by(pending, object, &expected[*object])
             && is_unfit(object, &expected[*object], &found[*object], &differences)
     };
     let others: Vec<String> = expected.keys().filter(is_other).map(ToString::to_string).collect();
@@ -94,11 +94,16 @@ pub(super) fn check_private(expected: &Facts, found: &Facts, pending: &[Migratio
     .hint("rename or drop them, then run sessctl migrate again; nothing was changed"))
 }
 
+/// What a routine of ours is: function or procedure.
+fn routine(expected: &Properties) -> &str {
+    expected.get("kind").map_or("function", String::as_str)
+}
+
 /// Whether one of the migrations makes this object where it is not there, or takes the one that is.
-fn is_made_by(migrations: &[Migration], object: &Object) -> bool {
+fn is_made_by(migrations: &[Migration], object: &Object, expected: &Properties) -> bool {
     let name = object.name.split('(').next().unwrap_or_default();
     let statement = match object.kind {
-        Kind::Function => format!("create or replace function {name}("),
+        Kind::Function => format!("create or replace {} {name}(", routine(expected)),
         Kind::View => format!("create or replace view {name}\n"),
         Kind::Table => format!("create table if not exists {name} ("),
         _ => return false,

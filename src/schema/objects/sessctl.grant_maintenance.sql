@@ -7,7 +7,7 @@ set search_path = ''
 as $$
 begin
   execute format('grant usage on schema sessctl to %s', grantee);
-  execute format('grant execute on all functions in schema sessctl to %s', grantee);
+  execute format('grant execute on all routines in schema sessctl to %s', grantee);
   execute format('grant select, update on sessctl.session_last_seen to %s', grantee);
   execute format('grant select, update, delete on sessctl.ended_last_seen, sessctl.ended_session to %s', grantee);
   execute format('grant select, insert, update, delete on sessctl.run to %s', grantee);
