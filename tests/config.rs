@@ -299,7 +299,8 @@ fn end_inactive_cleanup_and_verify_follow_the_file_and_a_flag_overrides_it() {
     let ended = "select count(*) from public.user_sessions where ended_at < now() - interval '19 minutes'";
     assert_eq!(db.client().query_one(ended, &[]).unwrap().get::<_, i64>(0), 10);
     db.client()
-        .batch_execute("update public.user_sessions set ended_at = now() - interval '2 days'")
+        .batch_execute("update public.user_sessions set started_at = now() - interval '3 days', created_at = now() - interval '3 days', last_activity_at = now() - interval '2 days',
+               last_heartbeat_at = now() - interval '2 days', ended_at = now() - interval '2 days'")
         .unwrap();
     would(&["cleanup", "--days", "3"], "would delete 0 ");
     would(&["cleanup"], "would delete 10 ");

@@ -1,5 +1,6 @@
 //! Platforms and end reasons: what is there stays, what is declared is applied, and nothing is taken away in silence.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::thread;
 
@@ -105,7 +106,7 @@ fn a_project_with_android_is_pasted_adopted_declared_and_changed() {
                 .run(&db, arguments)
                 .exits(3)
                 .says("2 sessions are of a platform that the declared platforms lack: android (2)")
-                .says("nothing was changed");
+                .says("the list was not changed");
         }
         machine.run(&db, &["verify"]).ok().says("run sessctl migrate");
         machine.run(&db, &["verify", "--strict"]).exits(1);
@@ -381,6 +382,34 @@ fn many_machines_at_once_apply_a_list_once_and_those_without_a_file_change_nothi
         }
     });
     machine.run(&db, &["verify", "--strict"]).ok();
+}
+
+#[test]
+fn lists_that_differ_on_two_machines_at_once_never_narrow_in_silence() {
+    let db = Db::migrated(Grants::Closed);
+    let machines = ["tv", "android", "watch"].map(|more| Machine::with(&platforms(&format!("{SCRIPT}, '{more}'"))));
+    let done: BTreeSet<usize> = thread::scope(|scope| {
+        let runs: Vec<_> = (0..6)
+            .map(|number| {
+                let (db, machine) = (&db, &machines[number % 3]);
+                scope.spawn(move || (number % 3, machine.run(db, &["migrate"])))
+            })
+            .collect();
+        let runs = runs.into_iter().map(|run| run.join().unwrap());
+        let done = runs.filter(|(_, run)| {
+            assert!(
+                run.code == 0 || run.stderr.contains("which the database takes"),
+                "{run:?}"
+            );
+            run.code == 0
+        });
+        done.map(|(machine, _)| machine).collect()
+    });
+    assert_eq!(done.len(), 1, "{done:?}");
+    // One of them was first; the others were refused and left nothing.
+    db.sessctl(&["verify", "--strict"]).ok();
+    let facts = facts(&db);
+    assert!(facts.keys().all(|object| !object.to_string().ends_with("_new")));
 }
 
 #[test]

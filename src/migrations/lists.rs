@@ -53,6 +53,7 @@ struct Misfit {
 pub(crate) struct ListChange {
     spec: &'static ListSpec,
     list: Vec<String>,
+    may_narrow: bool,
     /// What becomes of the CHECK, in words. Absent where it is as declared already, or comes with the table.
     pub(crate) line: Option<String>,
 }
@@ -108,7 +109,12 @@ impl ListChange {
         };
         let current = state.constraints.get(self.spec.constraint);
         let new = state.constraints.get(&self.new_name());
+        // What another migrate has added since the plan was made is not taken away.
+        let listed = current.and_then(|current| self.spec.parse(&current.definition));
+        let removed = listed.map_or(Vec::new(), |listed| without(&listed, &self.list));
         Ok(match (current, new) {
+            (_, None) if !removed.is_empty() && !self.may_narrow => return Err(narrows(self.spec, &removed)),
+            (_, Some(_)) if !removed.is_empty() && !self.may_narrow => Step::Drop,
             (Some(current), None) if is_wanted(current) && current.validated => Step::Done,
             (Some(current), None) if is_wanted(current) => Step::Validate(self.spec.constraint.into()),
             (Some(current), Some(_)) if is_wanted(current) => Step::Drop,
@@ -244,6 +250,7 @@ pub(super) async fn plan(
             changes.push(ListChange {
                 spec,
                 list: list.clone(),
+                may_narrow,
                 line,
             });
         }
@@ -295,12 +302,7 @@ async fn change(
             return Err(refusal);
         }
         if !may_narrow {
-            return Err(Failure::new(format!(
-                "the declared {} lack {}, which the database takes: clients that write it would fail",
-                spec.key,
-                removed.join(", ")
-            ))
-            .hint("declare it too, or run sessctl migrate --yes to remove it; sessctl verify shows what is in force; nothing was changed"));
+            return Err(narrows(spec, &removed));
         }
     }
     Ok(Some(format!(
@@ -308,6 +310,16 @@ async fn change(
         spec.constraint,
         words.join(", ")
     )))
+}
+
+/// The refusal of a list that takes values away.
+fn narrows(spec: &ListSpec, removed: &[String]) -> Failure {
+    Failure::new(format!(
+        "the declared {} lack {}, which the database takes: clients that write it would fail",
+        spec.key,
+        removed.join(", ")
+    ))
+    .hint("declare it too, or run sessctl migrate --yes to remove it; the list was not changed")
 }
 
 /// The refusal of a CHECK that is there and is no list.
@@ -349,6 +361,6 @@ async fn misfits(database: &Database, spec: &ListSpec, list: &[String]) -> Resul
             spec.key,
             values.join(", ")
         ))
-        .hint("declare it too, or change these sessions, then run sessctl migrate again; nothing was changed"),
+        .hint("declare it too, or change these sessions, then run sessctl migrate again; the list was not changed"),
     ))
 }

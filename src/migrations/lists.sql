@@ -11,7 +11,8 @@ select json_build_object(
       )
     )), '{}')
     from pg_catalog.pg_constraint as c
-    where c.conrelid = sessions.oid
+    -- Of one that is dropped meanwhile the server says nothing.
+    where c.conrelid = sessions.oid and pg_catalog.pg_get_constraintdef(c.oid) is not null
   ),
   -- The table may be absent, and a statement that names it would fail then: it stands in a text, as does its answer.
   'declared', case when exists (
