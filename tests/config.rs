@@ -59,8 +59,8 @@ fn a_flag_comes_before_the_environment_the_environment_before_the_file() {
         }
         let arguments = [&["schedule", "install", "--dry-run"], arguments].concat();
         let run = Run::of(command.args(arguments)).ok();
-        let (_, rest) = run.stdout.split_once("sessctl.end_inactive(").unwrap();
-        rest.split_once(',').unwrap().0.to_owned()
+        let (_, rest) = run.stdout.split_once("sessctl.run_end_inactive(").unwrap();
+        rest.split_once([',', ')']).unwrap().0.to_owned()
     };
     assert_eq!(minutes(Some("20"), &["--minutes", "10"]), "10");
     assert_eq!(minutes(Some("20"), &[]), "20");

@@ -2,6 +2,7 @@
 
 use tokio::time::{sleep, timeout};
 use tokio_postgres::Error;
+use tokio_postgres::error::DbError;
 
 use super::Event;
 use super::ending::CLOSING_TIMEOUT;
@@ -142,6 +143,7 @@ impl Trouble {
 impl QueryError {
     pub(super) fn fault(&self) -> Fault {
         match self {
+            Self::Server(error) if error.as_db_error().is_some_and(is_raised_elsewhere) => Fault::Rows,
             Self::Server(error) => Fault::of(error),
             Self::Silence(_) => Fault::Lost,
             Self::Empty | Self::Shape(_) => Fault::Fatal,
@@ -172,6 +174,12 @@ impl QueryError {
             Self::Empty | Self::Shape(_) => "unknown answer of the server".into(),
         }
     }
+}
+
+/// Whether a function that is not sessctl's raised it: a trigger's, about a row, whatever SQLSTATE it chose.
+fn is_raised_elsewhere(db: &DbError) -> bool {
+    let innermost = db.where_().and_then(|context| context.lines().next());
+    innermost.is_some_and(|line| line.ends_with(" at RAISE") && function_in(line).is_some())
 }
 
 fn summary(error: &Error) -> String {
