@@ -67,8 +67,7 @@ impl Report for Verified {
             (Style::Bad, format!("{UNRECORDED} ({}): {ADOPT}", self.target))
         } else {
             let hint = if pending.is_empty() {
-                "put it back, drop what is extra or --allow it; for sessctl's own objects this does it: \
-                 drop table sessctl.schema_history, then sessctl migrate"
+                "run sessctl migrate --repair: it puts back sessctl's own objects; drop what is extra, or --allow it"
             } else {
                 "run sessctl migrate"
             };

@@ -24,18 +24,31 @@ pub(super) async fn check(database: &Database, expected: &Facts, found: &Facts) 
     let kinds: Vec<String> = ours.iter().map(|object| object.kind.to_string()).collect();
     let parameters = [(&names as _, Type::TEXT_ARRAY), (&kinds as _, Type::TEXT_ARRAY)];
     let mut clashes: Vec<String> = database.ask(include_str!("names.sql"), &parameters, FAILED).await?;
-    let mut add = |other: &str, kind: &str| clashes.push(format!("{other} is there, where sessctl keeps its {kind}"));
     for object in expected.keys().filter(is_relation) {
         for other in found.keys().filter(|o| o.name == object.name && o.kind != object.kind) {
-            add(&other.to_string(), &object.kind.to_string());
+            clashes.push(clash(&other.to_string(), &object.kind.to_string()));
         }
     }
+    refuse(&clashes)
+}
+
+/// Refuses a database where a routine of another kind has the name of one of ours.
+pub(super) fn check_routines(expected: &Facts, found: &Facts) -> Result<(), Failure> {
+    let mut clashes = Vec::new();
     for object in expected.keys().filter(|object| object.kind == Kind::Function) {
         let kind = found.get(object).and_then(|there| there.get("kind"));
         if let Some(kind) = kind.filter(|kind| Some(*kind) != expected[object].get("kind")) {
-            add(&format!("{kind} {}", object.name), routine(&expected[object]));
+            clashes.push(clash(&format!("{kind} {}", object.name), routine(&expected[object])));
         }
     }
+    refuse(&clashes)
+}
+
+fn clash(other: &str, kind: &str) -> String {
+    format!("{other} is there, where sessctl keeps its {kind}")
+}
+
+fn refuse(clashes: &[String]) -> Result<(), Failure> {
     if clashes.is_empty() {
         return Ok(());
     }
