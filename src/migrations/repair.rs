@@ -58,8 +58,9 @@ impl RepairPlan {
             );
         }
         let found = Found::read(database).await?;
-        refuse_unfit(database, &wanted.facts(&found), found.facts()).await?;
         let situation: Situation = database.ask(SITUATION_SQL, &[], FAILED).await?;
+        situation.check(found.facts())?;
+        refuse_unfit(database, &wanted.facts(&found), found.facts()).await?;
         let dependents = dependents_of(database, found.facts()).await?;
         Ok(Self {
             version: history.version(),
@@ -87,13 +88,24 @@ impl RepairPlan {
                 .attempt("the schema", async || self.change(database).await)
                 .await?;
         }
+        // One that can't be done does not stop the others.
+        let mut failed = None;
         for later in &self.repair.later {
-            applying.later(later).await?;
+            if let Err(failure) = applying.later(later).await {
+                failed.get_or_insert(failure);
+            }
+        }
+        if let Some(failure) = failed {
+            return Err(failure);
         }
         if let Some(first) = self.repair.manual.first() {
             let rest: Vec<&str> = self.repair.manual.iter().map(|statement| &*statement.change).collect();
-            return Err(Failure::new(format!("this is left to do: {}", rest.join("; ")))
-                .hint(format!("at a quiet time run: {}", first.sql)));
+            return Err(
+                Failure::new(format!("this is left to do: {}", rest.join("; "))).hint(format!(
+                    "at a quiet time run: {} Then run sessctl migrate --repair",
+                    first.sql
+                )),
+            );
         }
         let found = Found::read(database).await?;
         let situation: Situation = database.ask(SITUATION_SQL, &[], FAILED).await?;

@@ -33,7 +33,7 @@ pub(super) async fn preflight(database: &Database, pending: &[Migration]) -> Res
     let found = Found::read(database).await?;
     let (found, mut expected) = (found.facts(), snapshot());
     keep(&mut expected, found);
-    names::check(database, &expected, found).await?;
+    names::check(database, "migrate", &expected, found).await?;
     lists::check(database).await?;
     names::check_routines(&expected, found)?;
     names::check_sessions(&expected, found)?;
@@ -52,7 +52,7 @@ pub(super) async fn preflight(database: &Database, pending: &[Migration]) -> Res
 /// Refuses a database where a repair would fail at what others have.
 pub(super) async fn refuse_unfit(database: &Database, expected: &Facts, found: &Facts) -> Result<(), Failure> {
     ownership::check_objects(database, expected).await?;
-    names::check(database, expected, found).await?;
+    names::check(database, "migrate --repair", expected, found).await?;
     let differences = compare(expected, found);
     let is_right = |object: &Object| {
         let mut rights = differences

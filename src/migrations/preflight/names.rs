@@ -12,7 +12,7 @@ use crate::schema::{Difference, Facts, Kind, Object, Properties, compare};
 const CORE_COLUMNS: [&str; 3] = ["user_id", "session_id", "platform"];
 
 /// Refuses a database where something of another kind has a name of ours.
-pub(super) async fn check(database: &Database, expected: &Facts, found: &Facts) -> Result<(), Failure> {
+pub(super) async fn check(database: &Database, command: &str, expected: &Facts, found: &Facts) -> Result<(), Failure> {
     // Indexes of private tables have another form of name, and their tables are checked.
     let is_public_index = |o: &&Object| o.kind == Kind::Index && !o.is_private();
     let is_relation = |o: &&Object| matches!(o.kind, Kind::Table | Kind::View);
@@ -29,7 +29,7 @@ pub(super) async fn check(database: &Database, expected: &Facts, found: &Facts) 
             clashes.push(clash(&other.to_string(), &object.kind.to_string()));
         }
     }
-    refuse(&clashes)
+    refuse(&clashes, command)
 }
 
 /// Refuses a database where a routine of another kind has the name of one of ours.
@@ -41,18 +41,20 @@ pub(super) fn check_routines(expected: &Facts, found: &Facts) -> Result<(), Fail
             clashes.push(clash(&format!("{kind} {}", object.name), routine(&expected[object])));
         }
     }
-    refuse(&clashes)
+    refuse(&clashes, "migrate")
 }
 
 fn clash(other: &str, kind: &str) -> String {
     format!("{other} is there, where sessctl keeps its {kind}")
 }
 
-fn refuse(clashes: &[String]) -> Result<(), Failure> {
+fn refuse(clashes: &[String], command: &str) -> Result<(), Failure> {
     if clashes.is_empty() {
         return Ok(());
     }
-    Err(Failure::new(clashes.join("; ")).hint("rename or drop it, then run sessctl migrate again; nothing was changed"))
+    Err(Failure::new(clashes.join("; ")).hint(format!(
+        "rename or drop it, then run sessctl {command} again; nothing was changed"
+    )))
 }
 
 /// Refuses a table public.user_sessions which is not the script's.

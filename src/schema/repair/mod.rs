@@ -7,45 +7,19 @@
 
 mod objects;
 mod rights;
+mod situation;
 mod table;
 mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::difference::policy;
 use super::{Class, Difference, Facts, Found, Grant, Kind, Object, Properties, compare};
 use crate::failure::Failure;
+pub(crate) use situation::{SITUATION_SQL, Situation};
 pub use wanted::Wanted;
-
-/// What the server says of a database beside its facts.
-pub(crate) const SITUATION_SQL: &str = include_str!("situation.sql");
-
-/// What [`SITUATION_SQL`] gives back.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Situation {
-    /// The owner of schema sessctl, for a statement.
-    owner: String,
-    /// Whether everything that this role creates is theirs.
-    is_owner: bool,
-    /// Whether that is a role which sessctl takes for its owner.
-    is_known_owner: bool,
-    /// Whether public.user_sessions is there, and takes no page: nothing has to wait for its rows.
-    is_empty: bool,
-    /// The roles of the API that exist, and public.
-    api_roles: Vec<String>,
-    /// Tables that may be public.user_sessions under another name, or in another schema.
-    elsewhere: Vec<Elsewhere>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Elsewhere {
-    /// The table, as a statement has it.
-    table: String,
-    /// The statement that makes it public.user_sessions again.
-    back: String,
-}
 
 /// Which objects use an object, by [`pg_describe_object`'s](https://www.postgresql.org/docs/current/functions-info.html)
 /// words.
@@ -97,8 +71,7 @@ impl Repair {
     /// The repair of what differs, apart from the rows of the history.
     ///
     /// # Errors
-    /// A table or column that seems to be there under another name; objects of others that use what must be made again; objects
-    /// of a role that sessctl does not take for its owner.
+    /// A column that seems to be there under another name; objects of others that use what must be made again.
     pub(crate) fn of(
         wanted: &Wanted,
         found: &Found,
@@ -116,9 +89,7 @@ impl Repair {
         dependents: &Dependents,
     ) -> Result<Self, Failure> {
         let differences = compare(expected, found);
-        refuse_elsewhere(found, situation)?;
-        refuse_unknown_owner(found, situation)?;
-        let remade = objects::remade(wanted, expected, found, &differences, dependents)?;
+        let remade = objects::remade(wanted, expected, found, &differences, dependents, situation.is_empty)?;
         let mut planner = Planner {
             wanted,
             expected,
@@ -249,34 +220,6 @@ impl Planner<'_> {
             ..self.repair
         }
     }
-}
-
-/// Refuses a table that was moved or renamed: an empty one in its place would hide the sessions.
-fn refuse_elsewhere(found: &Facts, situation: &Situation) -> Result<(), Failure> {
-    let Some(Elsewhere { table, back }) = situation.elsewhere.first() else {
-        return Ok(());
-    };
-    if found.contains_key(&Object::sessions()) {
-        return Ok(());
-    }
-    let all: Vec<&str> = situation.elsewhere.iter().map(|other| &*other.table).collect();
-    Err(Failure::new(format!(
-        "public.user_sessions is missing, and {} may be that table: moved or renamed",
-        all.join(", ")
-    ))
-    .hint(format!(
-        "move it back: {back}; or, if {table} is another table, rename that; then run sessctl migrate --repair; nothing was changed"
-    )))
-}
-
-fn refuse_unknown_owner(found: &Facts, situation: &Situation) -> Result<(), Failure> {
-    if situation.is_known_owner || !found.contains_key(&Object::schema()) {
-        return Ok(());
-    }
-    Err(Failure::new(format!("schema sessctl belongs to {}", situation.owner)).hint(
-        "as that role or a superuser run: alter schema sessctl owner to postgres; then run sessctl migrate --repair; \
-         nothing was changed",
-    ))
 }
 
 /// A name as a statement has it: quoted where it must be.

@@ -26,6 +26,7 @@ pub(super) fn remade(
     found: &Facts,
     differences: &[Difference],
     dependents: &Dependents,
+    is_empty: bool,
 ) -> Result<Vec<Object>, Failure> {
     let mut remade: BTreeSet<Object> = BTreeSet::new();
     for difference in differences.iter().filter(|d| d.class == Class::Drift) {
@@ -39,7 +40,7 @@ pub(super) fn remade(
             remade.insert(object.clone());
         }
         // The type of a column that views and policies read can't be changed.
-        if object.sessions_column().is_some() && is_ours && difference.property == "type" {
+        if is_empty && object.sessions_column().is_some() && is_ours && difference.property == "type" {
             let readers = found.keys().filter(|o| matches!(o.kind, Kind::View | Kind::Policy));
             remade.extend(readers.filter(|o| expected.contains_key(o)).cloned());
         }

@@ -139,9 +139,16 @@ impl Planner<'_> {
                     format!("{drop_default}\n{sql}"),
                 );
             } else {
+                // The repair makes the views again.
+                let is_view = |object: &&Object| object.kind == Kind::View && self.expected.contains_key(object);
+                let views: Vec<&str> = self.found.keys().filter(is_view).map(|view| &*view.name).collect();
                 self.repair.manual.push(Statement {
                     change: format!("change {object} to {wanted_type}: every row is rewritten, and every client waits"),
-                    sql,
+                    sql: if views.is_empty() {
+                        sql
+                    } else {
+                        format!("drop view {}; {sql}", views.join(", "))
+                    },
                 });
             }
         }
@@ -245,6 +252,16 @@ impl Planner<'_> {
                     None,
                 );
             }
+        } else if let Some(other) = self.same_constraint(object, properties) {
+            let drop_index = key.map_or(String::new(), |_| {
+                format!("\ndrop index if exists {};", index_name(&table, name))
+            });
+            let rename = format!(
+                "alter table {table} rename constraint {} to {constraint};",
+                ident(&other)
+            );
+            let change = format!("renames constraint {other} to {name}");
+            self.add(Stage::Constraint, change, format!("{drop}{drop_index}\n{rename}"));
         } else if self.is_small(object) {
             let drop_index = key.map_or(String::new(), |_| {
                 format!("\ndrop index if exists {};", index_name(&table, name))
@@ -279,6 +296,19 @@ impl Planner<'_> {
             ];
             self.later(Stage::Constraint, change, Some(add), steps, Some(drop_other));
         }
+    }
+
+    /// A constraint of the same table and rule that has a name of its own.
+    fn same_constraint(&self, object: &Object, properties: &Properties) -> Option<String> {
+        let (table, _) = parts(object);
+        let is_same = |(other, there): &(&Object, &Properties)| {
+            other.kind == Kind::Constraint
+                && !self.expected.contains_key(other)
+                && parts(other).0 == table
+                && *there == properties
+        };
+        let (other, _) = self.found.iter().find(is_same)?;
+        Some(parts(other).1.to_owned())
     }
 
     /// A change that begins in the transaction and ends after it.
