@@ -35,9 +35,7 @@ fn of_a_table_that_was_dropped_it_is_told_how_to_come_by_one() {
     for command in COMMANDS {
         db.sessctl(&[command]).exits(3).says("restore it from a backup");
     }
-    db.sessctl(&["doctor"])
-        .exits(1)
-        .says("sessctl migrate --repair");
+    db.sessctl(&["doctor"]).exits(1).says("sessctl migrate --repair");
     db.sessctl(&["migrate", "--repair"]).ok();
     for command in COMMANDS {
         db.sessctl(&[command]).ok();

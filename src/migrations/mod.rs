@@ -215,14 +215,16 @@ impl Plan {
 }
 
 /// Applies the migrations of this binary that a database lacks, and one more: a test shows with it that a later version can
-/// change what this one made.
+/// change what this one made. `facts`: what that one makes, where it is to be known in a database without a history.
 ///
 /// # Errors
 /// As [`Plan::read`] and [`Plan::apply`].
 #[doc(hidden)]
-pub async fn apply_with(database: &Database, later: Migration) -> Result<Vec<i32>, Failure> {
+pub async fn apply_with(database: &Database, later: Migration, facts: Option<Facts>) -> Result<Vec<i32>, Failure> {
+    let mut versions = known::versions();
+    versions.extend(facts.map(|facts| (later.version(), facts)));
     let ours = all().into_iter().chain([later]).collect();
-    let plan = Plan::of(ours, &known::versions(), database, Asked::default()).await?;
+    let plan = Plan::of(ours, &versions, database, Asked::default()).await?;
     let applied = plan.apply(database, LockLimits::OF_TESTS, &|_| {}).await?;
     Ok(applied.into_iter().map(Migration::version).collect())
 }

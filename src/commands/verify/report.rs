@@ -66,11 +66,7 @@ impl Report for Verified {
         } else if *unrecorded {
             (Style::Bad, format!("{UNRECORDED} ({}): {ADOPT}", self.target))
         } else {
-            let hint = if pending.is_empty() {
-                "run sessctl migrate --repair: it puts back sessctl's own objects; drop what is extra, or --allow it"
-            } else {
-                "run sessctl migrate"
-            };
+            let hint = self.verdict.hint();
             let line = format!(
                 "differs from the schema of this sessctl: {} pending, {} drifted ({}): {hint}",
                 pending.len(),

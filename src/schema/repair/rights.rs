@@ -12,6 +12,8 @@ fn target(object: &Object) -> (String, String) {
             (format!("table {table}"), format!(" ({})", ident(column)))
         }
         Kind::View => (format!("table {}", object.name), String::new()),
+        // A function or a procedure.
+        Kind::Function => (format!("routine {}", object.name), String::new()),
         _ => (object.to_string(), String::new()),
     }
 }
@@ -124,7 +126,12 @@ impl Planner<'_> {
     /// Gives an object to the owner of schema sessctl.
     pub(super) fn owner(&mut self, object: &Object, stage: Stage) {
         let owner = &self.situation.owner;
-        let sql = format!("alter {object} owner to {owner};");
+        let kind = if object.kind == Kind::Function {
+            "routine".into()
+        } else {
+            object.kind.to_string()
+        };
+        let sql = format!("alter {kind} {} owner to {owner};", object.name);
         self.add(stage, format!("gives {object} to {owner}"), sql);
     }
 }
