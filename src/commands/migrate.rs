@@ -15,6 +15,7 @@ use crate::database::Database;
 use crate::failure::Failure;
 use crate::migrations::{Asked, ListChange, LockLimits, Plan, RepairPlan};
 use crate::output::Report;
+use crate::schema::Class;
 use repair::{RepairDryRun, Repaired};
 use report::{DryRun, Outcome};
 
@@ -34,7 +35,7 @@ pub struct Args {
     #[arg(long)]
     yes: bool,
     /// Put back what drifted of sessctl's own objects, a dropped table too; no migration runs again, no row is lost
-    #[arg(long, conflicts_with = "target")]
+    #[arg(long, conflicts_with_all = ["target", "platforms"])]
     repair: bool,
     /// How long a statement may wait for a lock on a table, and so hold up all who come after it; it is tried some times
     #[arg(long, value_name = "TIME", value_parser = timeout, default_value = "200ms")]
@@ -75,7 +76,7 @@ impl Args {
                 cancel.cancel().await;
                 return Err(Failure::interrupted(
                     "stopped: what was reported as applied stays, the one at work was rolled back, or its index is left to be built anew",
-                ).hint("run sessctl migrate again to go on").into());
+                ).hint(if self.repair { "run sessctl migrate --repair again to go on" } else { "run sessctl migrate again to go on" }).into());
             }
         }?;
         database.close().await;
@@ -98,10 +99,11 @@ impl Args {
         }
         let plan = RepairPlan::read(database, &declared).await?;
         for difference in &plan.repair.left {
-            let line = lines(difference).join(" | ");
-            context
-                .terminal
-                .warn(&format!("not sessctl's, and left as it is: {line}"));
+            let line = format!("not sessctl's, and left as it is: {}", lines(difference).join(" | "));
+            match difference.class {
+                Class::Drift => context.terminal.warn(&line),
+                Class::Extra => context.terminal.note(&line),
+            }
         }
         if self.dry_run {
             return Ok(Box::new(RepairDryRun::from(plan)));

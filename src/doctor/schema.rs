@@ -20,8 +20,11 @@ fn judge(verdict: &Verdict) -> Finding {
     } else if verdict.unrecorded {
         problem(UNRECORDED, ADOPT)
     } else {
-        let hint = format!("{}; sessctl verify shows each difference", verdict.hint());
-        problem("differs from the schema of this sessctl", &hint)
+        let hint = match verdict.pending.is_empty() {
+            true => format!("{}; sessctl verify shows each difference", verdict.hint()),
+            false => verdict.hint().into(),
+        };
+        problem("differs from the schema of this sessctl", hint)
     }
 }
 

@@ -31,6 +31,8 @@ pub(super) struct Elsewhere {
     table: String,
     /// The statement that makes it public.user_sessions again.
     back: String,
+    /// Whether a view of sessctl reads it: views follow a table.
+    is_read: bool,
 }
 
 impl Situation {
@@ -45,19 +47,21 @@ impl Situation {
 
     /// Refuses a table that was moved or renamed: an empty one in its place would hide the sessions.
     fn refuse_elsewhere(&self, found: &Facts) -> Result<(), Failure> {
-        let Some(Elsewhere { table, back }) = self.elsewhere.first() else {
+        let Some(Elsewhere { table, back, is_read }) = self.elsewhere.first() else {
             return Ok(());
         };
         if found.contains_key(&Object::sessions()) {
             return Ok(());
         }
-        let all: Vec<&str> = self.elsewhere.iter().map(|other| &*other.table).collect();
+        let (may_be, otherwise) = match is_read {
+            true => ("is", ""),
+            false => ("may be", "; if it is another table, give that another name"),
+        };
         Err(Failure::new(format!(
-            "public.user_sessions is missing, and {} may be that table: moved or renamed",
-            all.join(", ")
+            "public.user_sessions is missing, and {table} {may_be} that table: moved or renamed"
         ))
         .hint(format!(
-            "move it back: {back}; or, if {table} is another table, rename that; then run sessctl migrate --repair; nothing was changed"
+            "move it back: {back}{otherwise}; then run sessctl migrate --repair; nothing was changed"
         )))
     }
 

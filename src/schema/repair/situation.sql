@@ -10,8 +10,8 @@ private as (
   ) as owner
 ),
 -- Views follow a table that is moved or renamed. One of the name in another schema may be it too.
-elsewhere (oid) as (
-  select d.refobjid
+elsewhere (oid, is_read) as (
+  select d.refobjid, true
   from pg_catalog.pg_rewrite as w
   join pg_catalog.pg_class as v on v.oid = w.ev_class
   join pg_catalog.pg_namespace as n on n.oid = v.relnamespace
@@ -20,7 +20,7 @@ elsewhere (oid) as (
   where d.refclassid = 'pg_catalog.pg_class'::regclass and c.relkind in ('r', 'p')
     and n.nspname = 'sessctl' and v.relname = 'session_last_seen'
   union
-  select c.oid
+  select c.oid, false
   from pg_catalog.pg_class as c
   join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
   where c.relname = 'user_sessions' and c.relkind in ('r', 'p') and n.nspname <> 'public' and n.nspname not like 'pg\_%'
@@ -40,9 +40,9 @@ select json_build_object(
     where r = 'public' or exists (select from pg_catalog.pg_roles where rolname = r)
   ),
   'elsewhere', (
-    select coalesce(json_agg(json_build_object('table', t.name, 'back', t.back) order by t.name), '[]')
+    select coalesce(json_agg(json_build_object('table', t.name, 'back', t.back, 'is_read', t.is_read) order by t.is_read desc, t.name), '[]')
     from (
-      select format('%I.%I', n.nspname, c.relname) as name,
+      select format('%I.%I', n.nspname, c.relname) as name, e.is_read,
         concat_ws('; ',
           case when n.nspname <> 'public' then format('alter table %I.%I set schema public', n.nspname, c.relname) end,
           case when c.relname <> 'user_sessions' then format('alter table public.%I rename to user_sessions', c.relname) end
