@@ -308,6 +308,16 @@ golden! {
         db.sessctl(&["migrate", "--target", "8"]).ok();
         t.formats(&db, &["verify"], &["table", "json", "csv", "github"]);
     };
+    migrate_repair: |t| {
+        let db = drifted();
+        t.formats(&db, &["migrate", "--repair", "--dry-run"], &["table", "json"]);
+        t.on(&db, &["migrate", "--repair"]);
+        t.formats(&db, &["migrate", "--repair"], &["table", "json"]);
+        db.client()
+            .batch_execute("alter table public.user_sessions rename to old_sessions")
+            .unwrap();
+        t.on(&db, &["migrate", "--repair"]);
+    };
     verify_drift: |t| {
         let db = drifted();
         t.formats(

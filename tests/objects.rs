@@ -9,13 +9,19 @@ use sessctl::schema::{Facts, Kind};
 use crate::common::{BOTH_GENERATIONS, Db};
 use crate::snapshot::facts;
 
-/// The files by name, without their ending.
+/// The files of functions and views by name, without their ending.
 fn files() -> Vec<(String, String)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/schema/objects");
+    files_in("src/schema/objects")
+}
+
+/// The files of a folder, not of those in it.
+fn files_in(folder: &str) -> Vec<(String, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut files: Vec<(String, String)> = fs::read_dir(folder)
         .unwrap()
-        .map(|entry| {
-            let path = entry.unwrap().path();
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_file())
+        .map(|path| {
             assert_eq!(path.extension().unwrap(), "sql", "{}", path.display());
             let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
             (name, fs::read_to_string(path).unwrap())
@@ -83,4 +89,31 @@ fn the_files_change_nothing_in_a_migrated_database() {
         assert_eq!(after.len(), before.len());
         db.sessctl(&["verify", "--strict"]).ok();
     }
+}
+
+#[test]
+fn the_files_of_tables_make_the_columns_that_the_migrations_make() {
+    let db = Db::fresh(BOTH_GENERATIONS[1]);
+    let wanted = facts(&Db::migrated(BOTH_GENERATIONS[1]));
+    let mut client = db.client();
+    client.batch_execute("create schema sessctl").unwrap();
+    for (name, sql) in files_in("src/schema/objects/tables") {
+        client
+            .batch_execute(&sql)
+            .unwrap_or_else(|error| panic!("{name}: {error:?}"));
+    }
+    let columns = |facts: Facts| -> Facts {
+        let columns = facts.into_iter().filter(|(object, _)| object.kind == Kind::Column);
+        columns
+            .map(|(object, mut properties)| {
+                properties.remove("comment");
+                (object, properties)
+            })
+            .collect()
+    };
+    let (made, wanted) = (columns(facts(&db)), columns(wanted));
+    for (object, properties) in &wanted {
+        assert_eq!(Some(properties), made.get(object), "{object}");
+    }
+    assert_eq!(made.len(), wanted.len());
 }

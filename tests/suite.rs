@@ -25,6 +25,7 @@ mod program;
 mod readme;
 mod record;
 mod released;
+mod repair;
 mod sandbox;
 mod schedule;
 mod settings;

@@ -8,10 +8,12 @@ use serde_json::Value;
 use sessctl::config::Target;
 use sessctl::database::Database;
 use sessctl::failure::Failure;
-use sessctl::migrations::apply_with;
+use sessctl::migrations::{apply_with, repair_with};
 use sessctl::sandbox::Grants;
+use sessctl::schema::Facts;
 
 use crate::common::{BOTH_GENERATIONS, Db, Run, block_on, clean, number, sessctl_on};
+use crate::snapshot::facts;
 
 /// Nothing but `each` sessions of each kind, of four users: active and seen, inactive, ended recently, ended long ago.
 fn fill(client: &mut Client, each: u32) {
@@ -270,7 +272,7 @@ fn try_to_migrate_later(db: &Db) -> Result<Vec<i32>, Failure> {
     block_on(async {
         let target = Target::from_string(&db.url()).unwrap();
         let database = Database::connect(&target, "test").await.unwrap();
-        let applied = apply_with(&database, later_migration()).await;
+        let applied = apply_with(&database, later_migration(), None).await;
         database.close().await;
         applied
     })
@@ -425,4 +427,129 @@ fn a_later_migration_that_drops_what_others_use_is_refused() {
         number(&mut client, "select max(version)::bigint from sessctl.schema_history"),
         newest + 1
     );
+}
+
+/// The objects of the later migration, as a later version has them among its files.
+fn later_texts() -> Vec<(String, String)> {
+    let sql = include_str!("fixtures/later_migration.sql");
+    let text = |start: &str, end: &str| {
+        let rest = &sql[sql.find(start).unwrap()..];
+        rest[..rest.find(end).unwrap() + end.len()].to_owned()
+    };
+    let function = text("create function sessctl.cleanup_batch(", "\n$$;\n");
+    let function = function.replacen("create function", "create or replace function", 1);
+    vec![
+        ("sessctl.cleanup_batch".into(), function),
+        (
+            "sessctl.ended_session".into(),
+            text("create or replace view sessctl.ended_session\n", ";\n"),
+        ),
+    ]
+}
+
+/// The program of the later version repairs.
+fn repair_later(db: &Db, wanted: &Facts) -> Result<Vec<String>, Failure> {
+    block_on(async {
+        let target = Target::from_string(&db.url()).unwrap();
+        let database = Database::connect(&target, "test").await.unwrap();
+        let repaired = repair_with(&database, later_migration(), wanted.clone(), later_texts()).await;
+        database.close().await;
+        repaired
+    })
+}
+
+#[test]
+fn a_later_version_repairs_what_its_own_migration_made() {
+    for grants in BOTH_GENERATIONS {
+        let db = Db::migrated(grants);
+        fill(&mut db.client(), 30);
+        migrate_later(&db);
+        let wanted = facts(&db);
+        assert!(repair_later(&db, &wanted).unwrap().is_empty());
+        for damage in [
+            "drop view sessctl.ended_session cascade",
+            "drop function sessctl.cleanup_batch(timestamptz, integer, text, text)",
+            // What was before it.
+            concat!(
+                "drop function sessctl.cleanup_batch(timestamptz, integer, text, text);",
+                include_str!("../src/schema/objects/sessctl.cleanup_batch.sql")
+            ),
+            "drop table sessctl.run, sessctl.job",
+            "drop index public.idx_user_sessions_status; drop policy \"Users can view their own sessions\" on public.user_sessions",
+            "delete from sessctl.schema_history where version = 4",
+        ] {
+            db.client().batch_execute(damage).unwrap();
+            assert!(!repair_later(&db, &wanted).unwrap().is_empty(), "{damage}");
+            assert!(facts(&db) == wanted, "{damage}");
+            assert!(repair_later(&db, &wanted).unwrap().is_empty(), "{damage}");
+        }
+        maintain(&db.url(), 30);
+    }
+}
+
+/// A copy of the schema without rows, as a preview branch is.
+const WITHOUT_ROWS: &str = "truncate sessctl.schema_history, sessctl.run, sessctl.job, sessctl.declared";
+
+#[test]
+fn a_copy_without_rows_is_recorded_and_then_upgraded() {
+    let newest = sessctl::migrations::all().last().unwrap().version();
+    let later = Db::migrated(Grants::Closed);
+    migrate_later(&later);
+    let wanted = facts(&later);
+    for copied in [WITHOUT_ROWS, "drop table sessctl.schema_history"] {
+        // Of the version before it: that one is recorded, and the later one applied.
+        let db = Db::migrated(Grants::Open);
+        db.client().batch_execute(copied).unwrap();
+        let migrate = || {
+            block_on(async {
+                let target = Target::from_string(&db.url()).unwrap();
+                let database = Database::connect(&target, "test").await.unwrap();
+                let applied = apply_with(&database, later_migration(), Some(wanted.clone())).await;
+                database.close().await;
+                applied
+            })
+        };
+        assert_eq!(migrate().unwrap(), [newest + 1]);
+        assert!(facts(&db) == wanted);
+        // Of the later one: nothing is applied.
+        db.client().batch_execute(copied).unwrap();
+        // This version does not know it, and leaves it alone.
+        for arguments in [&["migrate"][..], &["migrate", "--repair"]] {
+            db.sessctl(arguments)
+                .exits(3)
+                .says("function sessctl.cleanup_batch(timestamp with time zone, integer, text, text)")
+                .says("view sessctl.ended_session")
+                .says("install that one");
+        }
+        assert!(migrate().unwrap().is_empty());
+        assert!(facts(&db) == wanted);
+        let count = "select count(*) from sessctl.schema_history";
+        assert_eq!(number(&mut db.client(), count), i64::from(newest) + 1);
+    }
+}
+
+#[test]
+fn a_copy_without_rows_that_this_version_made_is_recorded_and_no_migration_runs() {
+    for copied in [WITHOUT_ROWS, "drop table sessctl.schema_history"] {
+        let db = Db::migrated(Grants::Open);
+        let before = facts(&db);
+        db.client().batch_execute(copied).unwrap();
+        let dry = db.sessctl(&["migrate", "--dry-run", "--format", "json"]).ok().json();
+        assert_eq!(dry["pending"].as_array().unwrap().len(), 0);
+        let run = db.sessctl(&["migrate", "--format", "json"]).ok();
+        assert!(!run.stderr.contains("applied V"), "{}", run.stderr);
+        let json = run.json();
+        let newest = sessctl::migrations::all().len();
+        assert_eq!(json["recorded"].as_array().unwrap().len(), newest);
+        assert_eq!(json["applied"].as_array().unwrap().len(), 0);
+        db.sessctl(&["verify", "--strict"]).ok();
+        assert!(facts(&db) == before);
+        // With a difference it is adopted as ever, by the migrations.
+        db.client()
+            .batch_execute(&format!("{copied}; drop function sessctl.run_tidy"))
+            .unwrap();
+        let run = db.sessctl(&["migrate"]).ok();
+        assert!(run.stderr.contains("applied V4"), "{}", run.stderr);
+        db.sessctl(&["verify", "--strict"]).ok();
+    }
 }

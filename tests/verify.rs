@@ -9,7 +9,7 @@ use sessctl::sandbox::{Grants, Options, Sandbox};
 use crate::common::{BOTH_GENERATIONS, Db, Run, admin, block_on, server, sessctl};
 
 /// The named changes of a file.
-fn changes(file: &'static str) -> Vec<(&'static str, &'static str)> {
+pub fn changes(file: &'static str) -> Vec<(&'static str, &'static str)> {
     file.split("-- name: ")
         .skip(1)
         .map(|part| part.split_once('\n').unwrap())

@@ -1,5 +1,6 @@
 //! `sessctl migrate`: brings a database to the schema of this binary.
 
+mod repair;
 mod report;
 
 use std::time::Duration;
@@ -8,11 +9,14 @@ use anyhow::Result;
 use clap::Args as ClapArgs;
 
 use super::Context;
+use super::verify::lines;
 use crate::config::{Written, duration, timeout};
 use crate::database::Database;
 use crate::failure::Failure;
-use crate::migrations::{Asked, ListChange, LockLimits, Plan};
+use crate::migrations::{Asked, ListChange, LockLimits, Plan, RepairPlan};
 use crate::output::Report;
+use crate::schema::Class;
+use repair::{RepairDryRun, Repaired};
 use report::{DryRun, Outcome};
 
 /// Bring the database to this version's schema, fresh or made by hand
@@ -30,6 +34,9 @@ pub struct Args {
     /// Remove a platform or an end reason that is not declared any more
     #[arg(long)]
     yes: bool,
+    /// Put back what drifted of sessctl's own objects, a dropped table too; no migration runs again, no row is lost
+    #[arg(long, conflicts_with_all = ["target", "platforms"])]
+    repair: bool,
     /// How long a statement may wait for a lock on a table, and so hold up all who come after it; it is tried some times
     #[arg(long, value_name = "TIME", value_parser = timeout, default_value = "200ms")]
     lock_timeout: Duration,
@@ -69,7 +76,7 @@ impl Args {
                 cancel.cancel().await;
                 return Err(Failure::interrupted(
                     "stopped: what was reported as applied stays, the one at work was rolled back, or its index is left to be built anew",
-                ).hint("run sessctl migrate again to go on").into());
+                ).hint(if self.repair { "run sessctl migrate --repair again to go on" } else { "run sessctl migrate again to go on" }).into());
             }
         }?;
         database.close().await;
@@ -77,6 +84,39 @@ impl Args {
     }
 
     async fn migrate(&self, database: &Database, asked: Asked, context: &Context<'_>) -> Result<Box<dyn Report>> {
+        if !self.repair {
+            return self.bring_up(database, asked, context).await;
+        }
+        let declared = asked.declared.clone();
+        if RepairPlan::is_behind(database).await? {
+            let migrated = self.bring_up(database, asked, context).await?;
+            if self.dry_run {
+                context
+                    .terminal
+                    .warn("what drifted shows once these migrations are applied");
+                return Ok(migrated);
+            }
+        }
+        let plan = RepairPlan::read(database, &declared).await?;
+        for difference in &plan.repair.left {
+            let line = format!("not sessctl's, and left as it is: {}", lines(difference).join(" | "));
+            match difference.class {
+                Class::Drift => context.terminal.warn(&line),
+                Class::Extra => context.terminal.note(&line),
+            }
+        }
+        if self.dry_run {
+            return Ok(Box::new(RepairDryRun::from(plan)));
+        }
+        let note = |text: &str| context.terminal.note(text);
+        for line in plan.changes() {
+            note(&line);
+        }
+        plan.apply(database, self.limits(), &note).await?;
+        Ok(Box::new(Repaired::from(plan)))
+    }
+
+    async fn bring_up(&self, database: &Database, asked: Asked, context: &Context<'_>) -> Result<Box<dyn Report>> {
         let plan = Plan::read(database, asked).await?;
         if self.dry_run {
             return Ok(Box::new(DryRun::from(plan)));
@@ -91,15 +131,19 @@ impl Args {
                 policy
             ));
         }
-        let limits = LockLimits {
-            lock_timeout: self.lock_timeout,
-            lock_wait: self.lock_wait,
-        };
-        let applied = plan.apply(database, limits, &note).await?;
+        let applied = plan.apply(database, self.limits(), &note).await?;
         Ok(Box::new(Outcome {
             applied: applied.into_iter().map(Into::into).collect(),
             declared: plan.lists.iter().map(ListChange::key).collect(),
+            recorded: plan.unrecorded.iter().map(Into::into).collect(),
             version: plan.version_after(),
         }))
+    }
+
+    fn limits(&self) -> LockLimits {
+        LockLimits {
+            lock_timeout: self.lock_timeout,
+            lock_wait: self.lock_wait,
+        }
     }
 }

@@ -9,6 +9,7 @@ use clap::Args as ClapArgs;
 use super::Context;
 use crate::output::Report;
 use crate::schema::{Allowed, Found, Team, Verdict};
+pub(super) use lines::lines;
 use report::Verified;
 
 /// Check, without changing anything, that the schema is what the migrations make

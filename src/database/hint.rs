@@ -203,8 +203,7 @@ pub(crate) fn missing_table_hint(elsewhere: &[String], has_history: bool) -> Opt
              public"
         )),
         None if has_history => Some(
-            "the table was there once: restore it from a backup, or start with an empty one: drop table sessctl.schema_history, \
-             then run sessctl migrate"
+            "the table was there once: restore it from a backup, or start with an empty one: sessctl migrate --repair"
                 .into(),
         ),
         None => None,

@@ -323,6 +323,17 @@ impl Database {
         }
     }
 
+    /// Refuses a database that has a history of migrations and no table. No transaction may be open.
+    ///
+    /// # Errors
+    /// The table is missing.
+    pub(crate) async fn require_sessions(&self) -> Result<(), Failure> {
+        match self.missing_table().await {
+            Some(hint) => Err(Failure::new("public.user_sessions is missing").hint(hint)),
+            None => Ok(()),
+        }
+    }
+
     /// What to do where the table is missing and migrate would not make it. No transaction may be open.
     async fn missing_table(&self) -> Option<String> {
         let Missing {

@@ -20,7 +20,11 @@ fn judge(verdict: &Verdict) -> Finding {
     } else if verdict.unrecorded {
         problem(UNRECORDED, ADOPT)
     } else {
-        problem("differs from the schema of this sessctl", "run sessctl verify")
+        let hint = match verdict.pending.is_empty() {
+            true => format!("{}; sessctl verify shows each difference", verdict.hint()),
+            false => verdict.hint().into(),
+        };
+        problem("differs from the schema of this sessctl", hint)
     }
 }
 
@@ -46,7 +50,7 @@ mod tests {
         assert_eq!(judge(&verdict(true, false)), ok("up to date"));
         assert_eq!(
             judge(&verdict(false, false)).hint.as_deref(),
-            Some("run sessctl verify")
+            Some("drop what is extra, or --allow it; sessctl verify shows each difference")
         );
         assert_eq!(judge(&verdict(false, true)), problem(UNRECORDED, ADOPT));
     }

@@ -76,37 +76,58 @@ impl History {
     /// # Errors
     /// A database that a newer sessctl has migrated, or a migration that is not what was applied under its version.
     pub fn pending(&self, ours: &[Migration]) -> Result<Vec<Migration>, Failure> {
+        self.refuse_newer(ours)?;
         for applied in self.applied() {
-            match ours.iter().find(|m| m.version() == applied.version) {
-                None => {
-                    return Err(Failure::new(format!(
-                        "the database is ahead of this sessctl: it has migration V{} {}, and {} knows up to V{}",
-                        applied.version,
-                        applied.name,
-                        env!("CARGO_PKG_VERSION"),
-                        ours.last().map_or(0, Migration::version),
-                    ))
-                    .hint("install the newer sessctl that migrated it"));
-                }
-                Some(migration) if !applied.matches(migration) => {
-                    return Err(Failure::new(format!(
-                        "migration V{} is not the one that was applied on {}: {} with checksum {} then, {} with {} now",
-                        applied.version,
-                        applied.applied_on,
-                        applied.name,
-                        applied.checksum,
-                        migration.name(),
-                        migration.checksum(),
-                    ))
-                    .hint(
-                        "use the release of sessctl that applied it; if its row in sessctl.schema_history was edited, \
-                         put it back",
-                    ));
-                }
-                Some(_) => {}
+            if let Some(migration) = ours.iter().find(|m| m.version() == applied.version)
+                && !applied.matches(migration)
+            {
+                return Err(Failure::new(format!(
+                    "migration V{} is not the one that was applied on {}: {} with checksum {} then, {} with {} now",
+                    applied.version,
+                    applied.applied_on,
+                    applied.name,
+                    applied.checksum,
+                    migration.name(),
+                    migration.checksum(),
+                ))
+                .hint(
+                    "use the release of sessctl that applied it; if its row in sessctl.schema_history was edited, run \
+                     sessctl migrate --repair",
+                ));
             }
         }
         let is_pending = |m: &&Migration| self.applied().iter().all(|a| a.version != m.version());
         Ok(ours.iter().filter(is_pending).cloned().collect())
+    }
+    /// Refuses a database that a newer sessctl has migrated.
+    fn refuse_newer(&self, ours: &[Migration]) -> Result<(), Failure> {
+        let is_unknown = |applied: &&Applied| ours.iter().all(|m| m.version() != applied.version);
+        let Some(applied) = self.applied().iter().find(is_unknown) else {
+            return Ok(());
+        };
+        Err(Failure::new(format!(
+            "the database is ahead of this sessctl: it has migration V{} {}, and {} knows up to V{}",
+            applied.version,
+            applied.name,
+            env!("CARGO_PKG_VERSION"),
+            ours.last().map_or(0, Migration::version),
+        ))
+        .hint("install the newer sessctl that migrated it"))
+    }
+
+    /// Which of `ours` the rows lack though later ones were applied, or have with another name or checksum, oldest first.
+    ///
+    /// # Errors
+    /// A database that a newer sessctl has migrated.
+    pub(super) fn damaged(&self, ours: &[Migration]) -> Result<Vec<Migration>, Failure> {
+        self.refuse_newer(ours)?;
+        let is_damaged =
+            |m: &&Migration| m.version() <= self.version() && !self.applied().iter().any(|applied| applied.matches(m));
+        Ok(ours.iter().filter(is_damaged).cloned().collect())
+    }
+
+    /// Whether the newest of `ours` are still to apply.
+    pub(super) fn is_behind(&self, ours: &[Migration]) -> bool {
+        ours.last().is_some_and(|newest| newest.version() > self.version())
     }
 }

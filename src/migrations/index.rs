@@ -47,9 +47,29 @@ pub(super) async fn build(applying: Applying<'_>, migration: &Migration) -> Resu
     } = applying;
     let index = index_name(migration)?;
     let label = format!("V{} {}", migration.version(), migration.name());
+    let run = async || match applying.step(migration).await {
+        Ok(applied) => Ok(applied),
+        Err(error) if RACES.iter().any(|code| error::has_code(&error, code)) => Err(Refusal::Contended),
+        Err(error) => Err(error::explain(database, migration, &error).await.into()),
+    };
+    concurrently(database, limits, note, &label, &index, run).await
+}
+
+/// Builds an index of public.user_sessions by `run`, which gives back whether it was this process that did it.
+///
+/// # Errors
+/// The server's, with what to do.
+pub(super) async fn concurrently(
+    database: &Database,
+    limits: LockLimits,
+    note: Note<'_>,
+    label: &str,
+    index: &str,
+    run: impl AsyncFn() -> Result<bool, Refusal>,
+) -> Result<bool, Failure> {
     let mut told = false;
     let attempt = async |_| {
-        let state = look(database, &index).await?;
+        let state = look(database, index).await?;
         if !state.valid
             && let Some(oldest) = &state.oldest
             && !told
@@ -72,23 +92,19 @@ pub(super) async fn build(applying: Applying<'_>, migration: &Migration) -> Resu
             return Err(Refusal::Contended);
         }
         if state.exists && !state.valid {
-            drop_invalid(database, &index, limits).await?;
+            drop_invalid(database, index, limits).await?;
             return Err(Refusal::Contended);
         }
         let built = tokio::select! {
-            built = applying.step(migration) => built,
-            never = watch(database, &label, state.oldest.map(|oldest| oldest.pid), note) => match never {},
-        };
-        match built {
-            Ok(_) if !look(database, &index).await?.valid => Err(Failure::new(format!(
-                "{label}: index {index} did not come about"
-            ))
-            .hint("another relation in schema public may have its name: rename that, then run sessctl migrate again")
-            .into()),
-            Ok(applied) => Ok(applied),
-            Err(error) if is_race(&error) => Err(Refusal::Contended),
-            Err(error) => Err(error::explain(database, migration, &error).await.into()),
+            built = run() => built,
+            never = watch(database, label, state.oldest.map(|oldest| oldest.pid), note) => match never {},
+        }?;
+        if look(database, index).await?.valid {
+            return Ok(built);
         }
+        Err(Failure::new(format!("{label}: index {index} did not come about"))
+            .hint("another relation in schema public may have its name: rename that, then run sessctl migrate again")
+            .into())
     };
     // The pauses never end: another process's build takes as long as it takes.
     retry(POLL, Refusal::is_contended, attempt)
@@ -118,16 +134,12 @@ async fn watch(database: &Database, label: &str, mut told: Option<i32>, note: No
 }
 
 /// Two builds met: one of them is the victim of the deadlock, finds the other's index or the other's history row.
-fn is_race(error: &refinery::Error) -> bool {
-    [
-        SqlState::T_R_DEADLOCK_DETECTED,
-        SqlState::DUPLICATE_TABLE,
-        SqlState::UNIQUE_VIOLATION,
-        SqlState::UNDEFINED_OBJECT,
-    ]
-    .iter()
-    .any(|code| error::has_code(error, code))
-}
+pub(super) const RACES: [SqlState; 4] = [
+    SqlState::T_R_DEADLOCK_DETECTED,
+    SqlState::DUPLICATE_TABLE,
+    SqlState::UNIQUE_VIOLATION,
+    SqlState::UNDEFINED_OBJECT,
+];
 
 async fn look(database: &Database, index: &str) -> Result<State, Failure> {
     let what = format!("can't look at index {index}");

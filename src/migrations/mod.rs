@@ -7,8 +7,10 @@ mod after;
 mod error;
 mod history;
 mod index;
+mod known;
 mod lists;
 mod preflight;
+mod repair;
 mod replaced;
 mod runner;
 
@@ -20,11 +22,14 @@ use tokio_postgres::error::SqlState;
 use crate::database::Database;
 use crate::failure::Failure;
 use crate::retry::{Backoff, retry};
-use crate::schema::{Declared, Object};
+use crate::schema::{Declared, Facts, Object};
 use preflight::{Changes, preflight};
 
 pub(crate) use history::{Applied, History};
 pub(crate) use lists::ListChange;
+pub(crate) use repair::RepairPlan;
+#[doc(hidden)]
+pub use repair::repair_with;
 
 #[allow(missing_docs, clippy::unwrap_used)]
 mod embedded {
@@ -58,6 +63,9 @@ pub(crate) type Note<'a> = &'a dyn Fn(&str);
 pub(crate) struct Plan {
     /// The version it has.
     pub version: i32,
+    /// Migrations whose work is there though the history has no row at all, as in a copy of the schema without rows: they are
+    /// recorded, and not run.
+    pub unrecorded: Vec<Migration>,
     /// The migrations to apply, oldest first.
     pub pending: Vec<Migration>,
     /// What it drops, replaces and revokes of what is there, a line each.
@@ -88,11 +96,16 @@ impl Plan {
     /// # Errors
     /// The server's, or a database that can't be migrated.
     pub async fn read(database: &Database, asked: Asked) -> Result<Self, Failure> {
-        Self::of(all(), database, asked).await
+        Self::of(all(), &known::versions(), database, asked).await
     }
 
     /// [`Self::read`] with other migrations than those of this binary.
-    async fn of(ours: Vec<Migration>, database: &Database, asked: Asked) -> Result<Self, Failure> {
+    async fn of(
+        ours: Vec<Migration>,
+        versions: &[(i32, Facts)],
+        database: &Database,
+        asked: Asked,
+    ) -> Result<Self, Failure> {
         let history = History::read(database).await?;
         if history.server_version < OLDEST_SERVER {
             return Err(Failure::new(format!(
@@ -102,6 +115,17 @@ impl Plan {
             .hint("upgrade the project's database in the dashboard"));
         }
         let mut pending = history.pending(&ours)?;
+        if pending.is_empty() {
+            database.require_sessions().await?;
+        }
+        known::refuse_lost_rows(&history, &pending)?;
+        let known = match history.version() {
+            0 => known::version(database, &ours, versions).await?,
+            _ => 0,
+        };
+        let unrecorded = pending
+            .extract_if(.., |migration| migration.version() <= known)
+            .collect();
         if let Some(target) = asked.target {
             let newest = ours.last().map_or(0, Migration::version);
             if target > newest {
@@ -116,11 +140,12 @@ impl Plan {
         } else {
             preflight(database, &pending).await?
         };
-        let has_first = history.applied().iter().any(|applied| applied.version == 1);
+        let has_first = known > 0 || history.applied().iter().any(|applied| applied.version == 1);
         let lists = lists::plan(database, &asked.declared, has_first, asked.may_narrow).await?;
         changes.extend(lists.iter().filter_map(|list| list.line.clone()));
         let mut plan = Self {
-            version: history.version(),
+            version: history.version().max(known),
+            unrecorded,
             pending,
             changes,
             leaves,
@@ -166,6 +191,7 @@ impl Plan {
             note,
             settings: &self.settings("set local"),
         };
+        repair::record(database, limits, note, &self.unrecorded).await?;
         let mut applied = Vec::new();
         for migration in &self.pending {
             let start = Instant::now();
@@ -189,19 +215,17 @@ impl Plan {
 }
 
 /// Applies the migrations of this binary that a database lacks, and one more: a test shows with it that a later version can
-/// change what this one made.
+/// change what this one made. `facts`: what that one makes, where it is to be known in a database without a history.
 ///
 /// # Errors
 /// As [`Plan::read`] and [`Plan::apply`].
 #[doc(hidden)]
-pub async fn apply_with(database: &Database, later: Migration) -> Result<Vec<i32>, Failure> {
+pub async fn apply_with(database: &Database, later: Migration, facts: Option<Facts>) -> Result<Vec<i32>, Failure> {
+    let mut versions = known::versions();
+    versions.extend(facts.map(|facts| (later.version(), facts)));
     let ours = all().into_iter().chain([later]).collect();
-    let limits = LockLimits {
-        lock_timeout: Duration::from_secs(1),
-        lock_wait: Duration::from_secs(60),
-    };
-    let plan = Plan::of(ours, database, Asked::default()).await?;
-    let applied = plan.apply(database, limits, &|_| {}).await?;
+    let plan = Plan::of(ours, &versions, database, Asked::default()).await?;
+    let applied = plan.apply(database, LockLimits::OF_TESTS, &|_| {}).await?;
     Ok(applied.into_iter().map(Migration::version).collect())
 }
 
@@ -212,6 +236,14 @@ pub(crate) struct LockLimits {
     pub lock_timeout: Duration,
     /// How long to wait for another migrate.
     pub lock_wait: Duration,
+}
+
+impl LockLimits {
+    /// Those of the functions that only tests call.
+    const OF_TESTS: Self = Self {
+        lock_timeout: Duration::from_secs(1),
+        lock_wait: Duration::from_secs(60),
+    };
 }
 
 /// What each migration of a plan is applied with.

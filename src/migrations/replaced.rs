@@ -57,6 +57,15 @@ impl Declarations {
         Self(declarations.flatten().collect())
     }
 
+    /// Every object that is dropped, and why.
+    pub(super) fn all_drops(&self) -> Vec<(Object, String)> {
+        let drops = self.0.iter().filter_map(|declaration| match declaration {
+            Declaration::Drops { object, why } => Some((object.clone(), why.clone())),
+            _ => None,
+        });
+        drops.collect()
+    }
+
     /// Why this object is dropped, absent where it is not.
     pub(super) fn drops(&self, dropped: &Object) -> Option<&str> {
         self.0.iter().find_map(|declaration| match declaration {

@@ -15,7 +15,7 @@ const HISTORY_TABLE: &str = "sessctl.schema_history";
 
 /// How long a statement of a migration may take: builds of indexes take hours. A server that is gone is noticed by the
 /// keepalives within a minute.
-const STATEMENT_TIMEOUT: Duration = Duration::from_hours(24);
+pub(super) const STATEMENT_TIMEOUT: Duration = Duration::from_hours(24);
 
 /// Hands one of `ours`, which are all migrations, to refinery. It reads the history again before it does anything.
 pub(super) async fn step(
@@ -59,8 +59,14 @@ impl AsyncQuery<Vec<Migration>> for Connection<'_> {
 
 impl AsyncMigrate for Connection<'_> {
     fn assert_migrations_table_query(_: &str) -> String {
-        include_str!("history_table.sql").into()
+        history_table()
     }
+}
+
+/// What makes refinery's table where it is missing, in a schema that the API can't see.
+pub(super) fn history_table() -> String {
+    let table = include_str!("../schema/objects/tables/sessctl.schema_history.sql");
+    format!("create schema if not exists sessctl;\n{table}")
 }
 
 /// A row of refinery's own query. One that refinery did not write has no place in its history, and is passed over here;

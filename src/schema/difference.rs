@@ -143,7 +143,7 @@ pub fn compare(expected: &Facts, found: &Facts) -> Vec<Difference> {
 }
 
 /// A policy as the statement that makes it has it; absent where these are the properties of something else.
-fn policy(properties: &Properties) -> Option<String> {
+pub(super) fn policy(properties: &Properties) -> Option<String> {
     let of = |property| properties.get(property);
     let mut text = format!("{} for {} to {}", of("kind")?, of("command")?, of("roles")?);
     for (words, property) in [("using", "using"), ("with check", "check")] {

@@ -4,6 +4,7 @@ mod allowed;
 mod difference;
 mod lists;
 mod object;
+pub(crate) mod repair;
 mod snapshot;
 mod verdict;
 
@@ -11,7 +12,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::database::Database;
+use crate::database::{Database, QueryError};
 use crate::failure::Failure;
 use crate::migrations::Applied;
 
@@ -21,6 +22,7 @@ pub use lists::Declared;
 pub(crate) use lists::{DECLARED, LISTS, ListSpec, expect, is_same, keep, without};
 pub(crate) use object::Grant;
 pub use object::{Kind, Object};
+pub use repair::Wanted;
 pub use snapshot::{snapshot, write as write_snapshot};
 pub(crate) use verdict::{ADOPT, Pending, Team, UNRECORDED, Verdict};
 
@@ -59,6 +61,15 @@ impl Found {
             (Err(error), _) => Err(database.explain_history(error, "can't look at the schema").await),
             (_, Err(error)) => Err(error.explain("can't look at the schema")),
         }
+    }
+
+    /// Reads both in the transaction that is open. It has the settings of the facts from then on.
+    ///
+    /// # Errors
+    /// The server's.
+    pub(crate) async fn read_within(database: &Database) -> Result<Self, QueryError> {
+        database.run(SETTINGS_SQL).await?;
+        database.json_within(FACTS_SQL, &[]).await
     }
 
     /// What the catalogs say.

@@ -6,7 +6,7 @@ use refinery::Migration;
 use serde::Serialize;
 
 use super::allowed::{Allowed, accept};
-use super::{Class, Declared, Difference, Found, Kind, Object, compare, expect, snapshot};
+use super::{Class, Declared, Difference, Found, Grant, Kind, Object, compare, expect, snapshot};
 use crate::migrations::{self, Applied};
 
 /// What a team says of its schema.
@@ -104,6 +104,31 @@ pub(crate) const UNRECORDED: &str =
 
 /// What to do about it.
 pub(crate) const ADOPT: &str = "run sessctl migrate: it adopts what is there, and keeps the sessions";
+
+impl Verdict {
+    /// What to do about the drift.
+    pub(crate) fn hint(&self) -> &'static str {
+        let is_newer = |d: &Difference| d.object.kind == Kind::Migration && d.expected.is_none();
+        // Rights are revoked from the API's roles on our objects; what a role has by itself is not the schema's.
+        let is_repaired = |d: &Difference| {
+            let is_right = Grant::of(&d.property).is_some() && snapshot().contains_key(&d.object);
+            d.object.kind != Kind::Role && (d.expected.is_some() || is_right || d.property == "owner lacks")
+        };
+        if !self.pending.is_empty() {
+            return "run sessctl migrate";
+        }
+        if self.drift.iter().any(is_newer) {
+            return "install the newer sessctl that migrated it";
+        }
+        match (self.drift.iter().any(is_repaired), self.drift.iter().all(is_repaired)) {
+            (true, true) => "run sessctl migrate --repair: it puts back sessctl's own objects",
+            (true, false) => {
+                "run sessctl migrate --repair: it puts back sessctl's own objects; drop what is extra, or --allow it"
+            }
+            _ => "drop what is extra, or --allow it",
+        }
+    }
+}
 
 /// What is wrong with a row of the history, if anything is.
 fn history_difference(applied: &Applied, ours: &[Migration]) -> Option<Difference> {

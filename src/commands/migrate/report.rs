@@ -30,12 +30,21 @@ pub(super) struct Outcome {
     pub(super) applied: Vec<Step>,
     /// The lists of sessctl.toml that were applied, by key.
     pub(super) declared: Vec<&'static str>,
+    /// Those whose work was there without a history.
+    pub(super) recorded: Vec<Step>,
     pub(super) version: i32,
 }
 
 impl Report for Outcome {
     fn table(&self, out: &mut Page<'_>) -> io::Result<()> {
         let line = match self.applied.len() {
+            0 if !self.recorded.is_empty() => {
+                let count = self.recorded.len();
+                format!(
+                    "{count} migrations recorded, whose work was there: the schema is at version {}",
+                    self.version
+                )
+            }
             0 if !self.declared.is_empty() => {
                 let keys = self.declared.join(" and ");
                 format!(
@@ -54,6 +63,7 @@ impl Report for Outcome {
 /// What `migrate --dry-run` would do.
 #[derive(Serialize)]
 pub(super) struct DryRun {
+    recorded: Vec<Step>,
     pending: Vec<Pending>,
     /// What tells the migrations the declared lists.
     #[serde(skip)]
@@ -80,6 +90,7 @@ impl From<Plan> for DryRun {
         });
         let declared: String = plan.lists.iter().map(ListChange::sql).collect();
         Self {
+            recorded: plan.unrecorded.iter().map(Into::into).collect(),
             pending: pending.collect(),
             settings: plan.settings("set"),
             declared: Some(declared).filter(|sql| !sql.is_empty()),
@@ -91,7 +102,10 @@ impl From<Plan> for DryRun {
 
 impl Report for DryRun {
     fn table(&self, out: &mut Page<'_>) -> io::Result<()> {
-        if self.pending.is_empty() && self.declared.is_none() {
+        for Step { version, name } in &self.recorded {
+            out.line(format!("-- records V{version} {name}, whose work is there, as applied"))?;
+        }
+        if self.pending.is_empty() && self.recorded.is_empty() && self.declared.is_none() {
             return out.line(format!("-- nothing to do: the schema is at version {}", self.version));
         }
         for line in &self.changes {

@@ -37,7 +37,7 @@ fn sentence(difference: &Difference, is_long: bool) -> String {
 }
 
 /// One difference: a sentence, and the first changed lines of a long value, each bounded.
-pub(super) fn lines(difference: &Difference) -> Vec<String> {
+pub(in crate::commands) fn lines(difference: &Difference) -> Vec<String> {
     let changed = difference.changed_lines();
     let mut lines = vec![sentence(difference, !changed.is_empty())];
     lines.extend(changed.iter().take(SHOWN_LINES).map(|line| {

@@ -66,12 +66,7 @@ impl Report for Verified {
         } else if *unrecorded {
             (Style::Bad, format!("{UNRECORDED} ({}): {ADOPT}", self.target))
         } else {
-            let hint = if pending.is_empty() {
-                "put it back, drop what is extra or --allow it; for sessctl's own objects this does it: \
-                 drop table sessctl.schema_history, then sessctl migrate"
-            } else {
-                "run sessctl migrate"
-            };
+            let hint = self.verdict.hint();
             let line = format!(
                 "differs from the schema of this sessctl: {} pending, {} drifted ({}): {hint}",
                 pending.len(),

@@ -3,7 +3,6 @@
 
 use serde::Deserialize;
 
-use super::super::replaced::Declarations;
 use super::FAILED;
 use crate::database::Database;
 use crate::failure::Failure;
@@ -23,9 +22,14 @@ struct Granted {
     to_api: bool,
 }
 
-pub(super) async fn check(database: &Database, declarations: &Declarations) -> Result<(), Failure> {
+/// Refuses such rights on what `is_revoked` says rights are revoked on, by this command.
+pub(super) async fn check(
+    database: &Database,
+    command: &str,
+    is_revoked: impl Fn(&Object) -> bool,
+) -> Result<(), Failure> {
     let mut granted: Vec<Granted> = database.ask(include_str!("grants.sql"), &[], FAILED).await?;
-    granted.retain(|right| declarations.revokes(&right.on));
+    granted.retain(|right| is_revoked(&right.on));
     if granted.is_empty() {
         return Ok(());
     }
@@ -60,11 +64,11 @@ pub(super) async fn check(database: &Database, declarations: &Declarations) -> R
         )
         .collect();
     Err(Failure::new(format!(
-        "rights that migrate revokes were granted by a role other than the owner: {}",
+        "rights that {command} revokes were granted by a role other than the owner: {}",
         list.join(", ")
     ))
     .hint(format!(
-        "nothing was changed; before sessctl migrate, run: {}",
+        "nothing was changed; before sessctl {command}, run: {}",
         statements.join(" ")
     )))
 }

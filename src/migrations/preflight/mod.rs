@@ -15,7 +15,8 @@ use refinery::Migration;
 use super::replaced::Declarations;
 use crate::database::Database;
 use crate::failure::Failure;
-use crate::schema::{Found, Kind, Object, keep, snapshot};
+use crate::schema::{Class, Facts, Found, Grant, Kind, Object, compare, keep, snapshot};
+pub(super) use dependents::{DEPENDENTS_SQL, by_object, dependents_of};
 
 /// What becomes of what is there.
 #[derive(Default)]
@@ -32,19 +33,34 @@ pub(super) async fn preflight(database: &Database, pending: &[Migration]) -> Res
     let found = Found::read(database).await?;
     let (found, mut expected) = (found.facts(), snapshot());
     keep(&mut expected, found);
-    names::check(database, &expected, found).await?;
+    names::check(database, "migrate", &expected, found).await?;
     lists::check(database).await?;
+    names::check_routines(&expected, found)?;
     names::check_sessions(&expected, found)?;
     names::check_private(&expected, found, pending)?;
     let declarations = Declarations::of(pending);
     dependents::check(database, &declarations.dropped(&expected, found)).await?;
-    grants::check(database, &declarations).await?;
+    grants::check(database, "migrate", |object| declarations.revokes(object)).await?;
     let is_ours = |object: &Object| expected.contains_key(object) || declarations.drops(object).is_some();
     let policies = found.keys().filter(|object| object.kind == Kind::Policy);
     Ok(Changes {
         changes: declarations.lines(&expected, found),
         leaves: policies.filter(|object| !is_ours(object)).cloned().collect(),
     })
+}
+
+/// Refuses a database where a repair would fail at what others have.
+pub(super) async fn refuse_unfit(database: &Database, expected: &Facts, found: &Facts) -> Result<(), Failure> {
+    ownership::check_objects(database, expected).await?;
+    names::check(database, "migrate --repair", expected, found).await?;
+    let differences = compare(expected, found);
+    let is_right = |object: &Object| {
+        let mut rights = differences
+            .iter()
+            .filter(|d| d.class == Class::Drift && Grant::of(&d.property).is_some());
+        rights.any(|d| d.object == *object)
+    };
+    grants::check(database, "migrate --repair", is_right).await
 }
 
 /// What each check says where its query fails.

@@ -12,7 +12,7 @@ use crate::schema::{Difference, Facts, Kind, Object, Properties, compare};
 const CORE_COLUMNS: [&str; 3] = ["user_id", "session_id", "platform"];
 
 /// Refuses a database where something of another kind has a name of ours.
-pub(super) async fn check(database: &Database, expected: &Facts, found: &Facts) -> Result<(), Failure> {
+pub(super) async fn check(database: &Database, command: &str, expected: &Facts, found: &Facts) -> Result<(), Failure> {
     // Indexes of private tables have another form of name, and their tables are checked.
     let is_public_index = |o: &&Object| o.kind == Kind::Index && !o.is_private();
     let is_relation = |o: &&Object| matches!(o.kind, Kind::Table | Kind::View);
@@ -24,22 +24,37 @@ pub(super) async fn check(database: &Database, expected: &Facts, found: &Facts) 
     let kinds: Vec<String> = ours.iter().map(|object| object.kind.to_string()).collect();
     let parameters = [(&names as _, Type::TEXT_ARRAY), (&kinds as _, Type::TEXT_ARRAY)];
     let mut clashes: Vec<String> = database.ask(include_str!("names.sql"), &parameters, FAILED).await?;
-    let mut add = |other: &str, kind: &str| clashes.push(format!("{other} is there, where sessctl keeps its {kind}"));
     for object in expected.keys().filter(is_relation) {
         for other in found.keys().filter(|o| o.name == object.name && o.kind != object.kind) {
-            add(&other.to_string(), &object.kind.to_string());
+            clashes.push(clash(&other.to_string(), &object.kind.to_string()));
         }
     }
+    refuse(&clashes, command)
+}
+
+/// Refuses a database where a routine of another kind has the name of one of ours.
+pub(super) fn check_routines(expected: &Facts, found: &Facts) -> Result<(), Failure> {
+    let mut clashes = Vec::new();
     for object in expected.keys().filter(|object| object.kind == Kind::Function) {
         let kind = found.get(object).and_then(|there| there.get("kind"));
         if let Some(kind) = kind.filter(|kind| Some(*kind) != expected[object].get("kind")) {
-            add(&format!("{kind} {}", object.name), routine(&expected[object]));
+            clashes.push(clash(&format!("{kind} {}", object.name), routine(&expected[object])));
         }
     }
+    refuse(&clashes, "migrate")
+}
+
+fn clash(other: &str, kind: &str) -> String {
+    format!("{other} is there, where sessctl keeps its {kind}")
+}
+
+fn refuse(clashes: &[String], command: &str) -> Result<(), Failure> {
     if clashes.is_empty() {
         return Ok(());
     }
-    Err(Failure::new(clashes.join("; ")).hint("rename or drop it, then run sessctl migrate again; nothing was changed"))
+    Err(Failure::new(clashes.join("; ")).hint(format!(
+        "rename or drop it, then run sessctl {command} again; nothing was changed"
+    )))
 }
 
 /// Refuses a table public.user_sessions which is not the script's.

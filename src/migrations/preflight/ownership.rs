@@ -5,6 +5,7 @@ use serde::Deserialize;
 use super::FAILED;
 use crate::database::Database;
 use crate::failure::Failure;
+use crate::schema::{Facts, Object};
 
 #[derive(Deserialize)]
 struct Ownership {
@@ -49,29 +50,8 @@ fn hosted_hint(objects: &[ForeignObject]) -> String {
 }
 
 pub(super) async fn check(database: &Database) -> Result<(), Failure> {
-    let ownership: Ownership = database.ask(include_str!("ownership.sql"), &[], FAILED).await?;
-    let role = &ownership.role;
-    if let Some(first) = ownership.foreign_objects.first() {
-        let list: Vec<String> = ownership
-            .foreign_objects
-            .iter()
-            .map(|o| format!("{} belongs to {}", o.object, o.owner))
-            .collect();
-        let hand_over: Vec<String> = ownership
-            .foreign_objects
-            .iter()
-            .map(|o| format!("alter {} owner to \"{role}\";", o.object))
-            .collect();
-        let mut hint = format!("as {} (or a superuser) run: {}", first.owner, hand_over.join(" "));
-        if first.owner == "supabase_admin" {
-            hint = format!("{hint} {}", hosted_hint(&ownership.foreign_objects));
-        }
-        return Err(Failure::new(format!(
-            "role \"{role}\" may not alter what is there: {}",
-            list.join(", ")
-        ))
-        .hint(hint));
-    }
+    let ownership = read(database).await?;
+    refuse(&ownership.role, &ownership.foreign_objects)?;
     if !ownership.strange_triggers.is_empty() {
         return Err(Failure::new(format!(
             "public.user_sessions has triggers whose functions belong to somebody else than the table: {}",
@@ -83,4 +63,42 @@ pub(super) async fn check(database: &Database) -> Result<(), Failure> {
         ));
     }
     Ok(())
+}
+
+/// Refuses those of these objects that this role may not alter.
+pub(super) async fn check_objects(database: &Database, objects: &Facts) -> Result<(), Failure> {
+    let Ownership {
+        role,
+        mut foreign_objects,
+        ..
+    } = read(database).await?;
+    foreign_objects.retain(|foreign| {
+        foreign
+            .object
+            .parse()
+            .is_ok_and(|object: Object| objects.contains_key(&object))
+    });
+    refuse(&role, &foreign_objects)
+}
+
+async fn read(database: &Database) -> Result<Ownership, Failure> {
+    database.ask(include_str!("ownership.sql"), &[], FAILED).await
+}
+
+fn refuse(role: &str, foreign_objects: &[ForeignObject]) -> Result<(), Failure> {
+    let Some(first) = foreign_objects.first() else {
+        return Ok(());
+    };
+    let each = |line: &dyn Fn(&ForeignObject) -> String| foreign_objects.iter().map(line).collect::<Vec<String>>();
+    let list = each(&|o| format!("{} belongs to {}", o.object, o.owner));
+    let hand_over = each(&|o| format!("alter {} owner to \"{role}\";", o.object));
+    let mut hint = format!("as {} (or a superuser) run: {}", first.owner, hand_over.join(" "));
+    if first.owner == "supabase_admin" {
+        hint = format!("{hint} {}", hosted_hint(foreign_objects));
+    }
+    Err(Failure::new(format!(
+        "role \"{role}\" may not alter what is there: {}",
+        list.join(", ")
+    ))
+    .hint(hint))
 }

@@ -25,7 +25,7 @@ begin
   if read_instead is not null then
     raise exception 'the views of sessctl read % instead of public.user_sessions', read_instead
       using errcode = 'object_not_in_prerequisite_state',
-        hint = 'The table was renamed, and another one has its name. Run: drop table sessctl.schema_history; then sessctl migrate.';
+        hint = 'The table was renamed, and another one has its name. If that is meant to be, run sessctl migrate --repair.';
   end if;
 end
 $$;

@@ -1,0 +1,5 @@
+-- What the team's sessctl.toml declares of the table, as migrate last applied it: platforms and end-reasons.
+create table if not exists sessctl.declared (
+  key text constraint declared_pkey primary key,
+  list text[] not null
+);
