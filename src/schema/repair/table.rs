@@ -322,14 +322,17 @@ impl Planner<'_> {
     pub(super) fn index(&mut self, object: &Object, properties: &Properties, differing: &[&Difference]) {
         let (table, name) = parts(object);
         let index = index_name(&table, name);
-        let is_key = self
-            .expected
-            .contains_key(&Object::new(Kind::Constraint, object.name.clone()));
+        let constraint = Object::new(Kind::Constraint, object.name.clone());
+        let key = self.expected.get(&constraint);
         let is_valid = differing.iter().all(|d| d.property != "valid");
         let is_other = self.is_new(object) || differing.iter().any(|d| d.property == "definition");
-        if is_key {
+        if let Some(key) = key {
             // The constraint makes it, where it is missing or another one.
-            if !is_other && !is_valid {
+            if is_other {
+                if self.found.get(&constraint) == Some(key) {
+                    self.constraint(&constraint, key, &[]);
+                }
+            } else if !is_valid {
                 let change = format!("builds {object} again, which is invalid");
                 if object.is_private() {
                     self.add(Stage::Index, change, format!("reindex index {index};"));
