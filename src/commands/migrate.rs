@@ -13,7 +13,7 @@ use super::verify::lines;
 use crate::config::{Written, duration, timeout};
 use crate::database::Database;
 use crate::failure::Failure;
-use crate::migrations::{Asked, ListChange, LockLimits, Plan, RepairPlan};
+use crate::migrations::{Asked, LockLimits, Plan, RepairPlan};
 use crate::output::Report;
 use crate::schema::Class;
 use repair::{RepairDryRun, Repaired};
@@ -134,7 +134,7 @@ impl Args {
         let applied = plan.apply(database, self.limits(), &note).await?;
         Ok(Box::new(Outcome {
             applied: applied.into_iter().map(Into::into).collect(),
-            declared: plan.lists.iter().map(ListChange::key).collect(),
+            declared: plan.declared(),
             recorded: plan.unrecorded.iter().map(Into::into).collect(),
             version: plan.version_after(),
         }))

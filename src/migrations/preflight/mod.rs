@@ -15,7 +15,7 @@ use refinery::Migration;
 use super::replaced::Declarations;
 use crate::database::Database;
 use crate::failure::Failure;
-use crate::schema::{Class, Facts, Found, Grant, Kind, Object, compare, keep, snapshot};
+use crate::schema::{Class, Declared, Facts, Found, Grant, Kind, Object, OptionalIndex, compare, keep, snapshot};
 pub(super) use dependents::{DEPENDENTS_SQL, by_object, dependents_of};
 
 /// What becomes of what is there.
@@ -27,12 +27,19 @@ pub(super) struct Changes {
 }
 
 /// Looks whether the migrations can work here, and what they would do to what is there.
-pub(super) async fn preflight(database: &Database, pending: &[Migration]) -> Result<Changes, Failure> {
+pub(super) async fn preflight(
+    database: &Database,
+    pending: &[Migration],
+    declared: &Declared,
+) -> Result<Changes, Failure> {
     project::check(database).await?;
     ownership::check(database).await?;
     let found = Found::read(database).await?;
     let (found, mut expected) = (found.facts(), snapshot());
     keep(&mut expected, found);
+    for index in OptionalIndex::omitted(declared) {
+        expected.remove(&index.object());
+    }
     names::check(database, "migrate", &expected, found).await?;
     lists::check(database).await?;
     names::check_routines(&expected, found)?;
