@@ -1,7 +1,9 @@
 //! The indexes that a team leaves out: not built, dropped, built again, and known to every machine.
 
+use std::collections::BTreeMap;
 use std::thread;
 
+use postgres::{Client, Transaction};
 use sessctl::sandbox::Grants;
 
 use crate::common::running::Running;
@@ -285,4 +287,101 @@ fn a_role_that_can_not_read_the_declaration_verifies_by_the_file() {
     db.admin()
         .batch_execute(&format!("drop owned by {role}; drop role {role}"))
         .unwrap();
+}
+
+/// What maintenance asks of the table, and the index that answers it; none where rows are found by their place.
+const STATEMENTS: [(&str, Option<&str>); 15] = [
+    ("sessctl.end_inactive_due(:cutoff, 10000)", Some("active")),
+    ("sessctl.end_inactive_due(:cutoff, 10000, true)", Some("active idle")),
+    (
+        "sessctl.end_inactive_due(:cutoff, 10000, false, '(5,1)')",
+        Some("active"),
+    ),
+    (
+        "sessctl.end_inactive_due(:cutoff, 10000, true, '(5,1)')",
+        Some("active idle"),
+    ),
+    ("sessctl.end_inactive_leftovers(:cutoff, false)", Some("active")),
+    ("sessctl.end_inactive_leftovers(:cutoff, true)", Some("active idle")),
+    ("sessctl.settle_due(10000)", Some("unsettled ended_at")),
+    ("sessctl.settle_due(10000, '(5,1)')", Some("unsettled ended_at")),
+    ("sessctl.settle_leftovers()", Some("unsettled ended_at")),
+    ("sessctl.cleanup_is_due(:cutoff)", Some("ended_at")),
+    ("sessctl.cleanup_slice(:cutoff, 1000, null)", Some("ended_at")),
+    ("sessctl.cleanup_slice(:cutoff, 1000, '(3,1)')", None),
+    ("sessctl.cleanup_candidates(:cutoff, 1000, null)", Some("ended_at")),
+    ("sessctl.cleanup_prefers_blocks(:cutoff)", Some("ended_at")),
+    ("sessctl.cleanup_leftovers(:cutoff)", Some("ended_at")),
+];
+
+/// Runs that change something, in one transaction each.
+const RUNS: [&str; 4] = [
+    "sessctl.end_inactive(60)",
+    "sessctl.end_inactive(60, 100000, true)",
+    "sessctl.cleanup(8, 1000)",
+    "sessctl.cleanup(8)",
+];
+
+#[test]
+fn no_statement_of_maintenance_reads_a_table_with_the_least_indexes_from_end_to_end() {
+    let db = Db::migrated(Grants::Closed);
+    Machine::with(&without(&ALL)).run(&db, &["migrate"]).ok();
+    insert(&db, &["web"]);
+    // Shuffled and not: cleanup goes by the order they ended, or by blocks.
+    for order in ["n", "md5(n::text)"] {
+        let sql = format!(
+            "truncate public.user_sessions;
+             insert into public.user_sessions
+               (user_id, session_id, platform, status, started_at, last_heartbeat_at, last_activity_at, updated_at, ended_at)
+             select u.id, n::text, 'web', case when n % 1000 = 0 then 'active' when n % 1000 = 1 then 'idle' else 'ended' end,
+               now() - interval '20 days', now() - interval '2 hours', now() - interval '2 hours', now() - interval '9 days',
+               case when n % 1000 > 8 then now() - interval '19 days' + n * interval '20 seconds' when n % 1000 > 4 then '2099-01-01' end
+             from generate_series(1, 30000) as n cross join auth.users as u order by {order}"
+        );
+        db.client().batch_execute(&sql).unwrap();
+        for analyze in ["vacuum public.user_sessions", "analyze public.user_sessions"] {
+            let mut client = db.client();
+            client.batch_execute(analyze).unwrap();
+            for (call, expected) in STATEMENTS {
+                let call = call.replace(":cutoff", "now() - interval '1 hour'");
+                let (whole, used) = scans(&mut client, &call);
+                assert_eq!(whole, 0, "{call} after {analyze}, by {order}");
+                // Where the heap is in order it looks no further.
+                if call.contains("prefers_blocks") && order == "n" {
+                    continue;
+                }
+                match expected {
+                    Some(names) => assert!(
+                        !used.is_empty() && used.iter().all(|name| names.split(' ').any(|one| one == name)),
+                        "{call} after {analyze}, by {order}: {used:?}"
+                    ),
+                    None => assert!(used.is_empty(), "{call}: {used:?}"),
+                }
+            }
+            for call in RUNS {
+                assert_eq!(scans(&mut client, call).0, 0, "{call} after {analyze}, by {order}");
+            }
+        }
+    }
+}
+
+/// How often a call reads the whole table, and which of its indexes it uses; what it changes is rolled back.
+fn scans(client: &mut Client, call: &str) -> (i64, Vec<String>) {
+    let mut transaction = client.transaction().unwrap();
+    let count = |transaction: &mut Transaction<'_>| -> BTreeMap<String, i64> {
+        let sql = "select replace(r.oid::regclass::text, 'idx_user_sessions_', ''), pg_stat_get_xact_numscans(r.oid)
+            from (select 'public.user_sessions'::regclass
+              union all select i.indexrelid from pg_index as i where i.indrelid = 'public.user_sessions'::regclass) as r (oid)";
+        let rows = transaction.query(sql, &[]).unwrap();
+        rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+    };
+    let before = count(&mut transaction);
+    transaction.execute(&format!("select {call}"), &[]).unwrap();
+    let mut used = count(&mut transaction);
+    used.retain(|name, scans| {
+        *scans -= before[name];
+        *scans > 0
+    });
+    let whole = used.remove("user_sessions").unwrap_or_default();
+    (whole, used.into_keys().collect())
 }
