@@ -6,7 +6,7 @@ use std::thread;
 use postgres::{Client, Transaction};
 use sessctl::sandbox::Grants;
 
-use crate::common::running::Running;
+use crate::common::running::{Running, wait_until};
 use crate::common::{BOTH_GENERATIONS, Db, Run, number, sessctl_on};
 use crate::lists::{Machine, insert};
 use crate::snapshot::facts;
@@ -384,4 +384,84 @@ fn scans(client: &mut Client, call: &str) -> (i64, Vec<String>) {
     });
     let whole = used.remove("user_sessions").unwrap_or_default();
     (whole, used.into_keys().collect())
+}
+
+#[test]
+fn doctor_judges_the_uses_of_a_large_table_that_is_no_longer_new() {
+    let db = Db::migrated(Grants::Closed);
+    insert(&db, &["web"]);
+    let line = || {
+        let json = db.sessctl(&["doctor", "--format", "json"]).ok().json();
+        let checks = json["checks"].as_array().unwrap();
+        let check = checks.iter().find(|check| check["check"] == "indexes");
+        check.map(|check| (check["level"].clone(), check["message"].to_string()))
+    };
+    assert_eq!(line(), None);
+    let mut client = db.client();
+    client
+        .batch_execute(
+            "insert into public.user_sessions (user_id, session_id, platform)
+             select u.id, n::text, 'web' from generate_series(1, 12000) as n cross join auth.users as u;
+             analyze public.user_sessions;
+             update public.user_sessions set last_activity_at = now() - interval '1 minute'",
+        )
+        .unwrap();
+    // The statistics count for less than a week, and so long as a server of the tests runs.
+    wait_until("the statistics", || {
+        line().is_some_and(|(_, message)| message.contains("1.24 times"))
+    });
+    let (level, message) = line().unwrap();
+    assert!(level == "ok" && message.contains("judged after 7 days"), "{message}");
+    assert!(!message.contains("never"), "{message}");
+
+    let names = ALL.map(ToOwned::to_owned).to_vec();
+    let mut facts = || -> serde_json::Value {
+        let text: String = client
+            .query_one(include_str!("../src/doctor/indexes.sql"), &[&names])
+            .unwrap()
+            .get(0);
+        serde_json::from_str(&text).unwrap()
+    };
+    let found = facts();
+    let is_used = |found: &serde_json::Value, index: usize| found["indexes"][index]["is_used"].clone();
+    assert_eq!(
+        (found["has_record"].clone(), found["rows"].as_i64()),
+        (true.into(), Some(12_001))
+    );
+    assert!(
+        found["counted_for"]
+            .as_i64()
+            .is_some_and(|seconds| seconds < 7 * 24 * 60 * 60)
+    );
+    assert!((0..4).all(|index| is_used(&found, index) == false), "{found}");
+    db.client()
+        .batch_execute(
+            "set enable_seqscan = off;
+             select count(session_id) from public.user_sessions where started_at > now() - interval '1 hour'",
+        )
+        .unwrap();
+    wait_until("the statistics", || is_used(&facts(), 2) == true);
+
+    // An index that was built again is new.
+    let mut client = db.client();
+    client
+        .batch_execute("update sessctl.schema_history set applied_on = '2020-01-01T00:00:00.000000000Z'")
+        .unwrap();
+    let mut age = || {
+        number(
+            &mut client,
+            include_str!("../src/doctor/indexes_age.sql")
+                .replace("::text\n", "\n")
+                .as_str(),
+        )
+    };
+    assert!(age() > 365 * 24 * 60 * 60);
+    let machine = Machine::with(&without(&ALL[..1]));
+    machine.run(&db, &["migrate"]).ok();
+    machine.says(&without(&[]));
+    machine.run(&db, &["migrate"]).ok();
+    assert!(age() < 365 * 24 * 60 * 60);
+    machine.says(&without(&ALL));
+    machine.run(&db, &["migrate"]).ok();
+    assert_eq!(line(), None);
 }
