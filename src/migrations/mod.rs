@@ -72,6 +72,8 @@ pub(crate) struct Plan {
     pub pending: Vec<Migration>,
     /// What it drops, replaces and revokes of what is there, a line each.
     pub changes: Vec<String>,
+    /// The same with all rights of the API's roles in one line.
+    pub listed: Vec<String>,
     /// Policies of others, which stay.
     pub leaves: Vec<Object>,
     /// Lists that the team declares and that are not in force, applied after the migrations.
@@ -155,14 +157,22 @@ impl Plan {
             let has_first = known > 0 || history.applied().iter().any(|applied| applied.version == 1);
             lists = lists::plan(database, &declared, &state, has_first, asked.may_narrow).await?;
         }
-        let Changes { mut changes, leaves } = changes;
-        changes.extend(lists.iter().filter_map(|list| list.line.clone()));
-        changes.extend(indexes.iter().flat_map(IndexChange::lines));
+        let Changes {
+            mut changes,
+            mut listed,
+            leaves,
+        } = changes;
+        let lines = lists.iter().filter_map(|list| list.line.clone());
+        for line in lines.chain(indexes.iter().flat_map(IndexChange::lines)) {
+            changes.push(line.clone());
+            listed.push(line);
+        }
         let mut plan = Self {
             version: history.version().max(known),
             unrecorded,
             pending,
             changes,
+            listed,
             leaves,
             lists,
             indexes,

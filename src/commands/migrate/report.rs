@@ -71,6 +71,9 @@ pub(super) struct DryRun {
     /// What applies the declaration after the migrations; absent where it is in force.
     declared: Option<String>,
     changes: Vec<String>,
+    /// What people see of them.
+    #[serde(skip)]
+    listed: Vec<String>,
     version: i32,
 }
 
@@ -83,8 +86,9 @@ pub(super) struct Pending {
     sql: Option<String>,
 }
 
-impl From<Plan> for DryRun {
-    fn from(plan: Plan) -> Self {
+impl DryRun {
+    /// `is_verbose`: people see each right that is revoked. Programs always do.
+    pub(super) fn of(plan: Plan, is_verbose: bool) -> Self {
         let pending = plan.pending.iter().map(|migration| Pending {
             step: migration.into(),
             sql: migration.sql().filter(|_| !plan.is_omitted(migration)).map(Into::into),
@@ -94,6 +98,7 @@ impl From<Plan> for DryRun {
             pending: pending.collect(),
             settings: plan.settings("set"),
             declared: Some(plan.declared_sql()).filter(|sql| !sql.is_empty()),
+            listed: if is_verbose { plan.changes.clone() } else { plan.listed },
             changes: plan.changes,
             version: plan.version,
         }
@@ -108,7 +113,7 @@ impl Report for DryRun {
         if self.pending.is_empty() && self.recorded.is_empty() && self.declared.is_none() {
             return out.line(format!("-- nothing to do: the schema is at version {}", self.version));
         }
-        for line in &self.changes {
+        for line in &self.listed {
             out.line(format!("-- {line}"))?;
         }
         if self.declared.is_some() && !self.pending.is_empty() {

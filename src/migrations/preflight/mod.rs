@@ -22,6 +22,8 @@ pub(super) use dependents::{DEPENDENTS_SQL, by_object, dependents_of};
 #[derive(Default)]
 pub(super) struct Changes {
     pub(super) changes: Vec<String>,
+    /// The same with all rights of the API's roles in one line.
+    pub(super) listed: Vec<String>,
     /// Policies of others.
     pub(super) leaves: Vec<Object>,
 }
@@ -50,8 +52,10 @@ pub(super) async fn preflight(
     grants::check(database, "migrate", |object| declarations.revokes(object)).await?;
     let is_ours = |object: &Object| expected.contains_key(object) || declarations.drops(object).is_some();
     let policies = found.keys().filter(|object| object.kind == Kind::Policy);
+    let (changes, listed) = declarations.lines(&expected, found);
     Ok(Changes {
-        changes: declarations.lines(&expected, found),
+        changes,
+        listed,
         leaves: policies.filter(|object| !is_ours(object)).cloned().collect(),
     })
 }
