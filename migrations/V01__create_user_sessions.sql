@@ -152,7 +152,8 @@ end
 $$;
 
 -- Indexes: the one that repeats the UNIQUE constraint goes, and so does one that bears a name of ours over other columns.
--- An empty table gets them here; with rows in it each is built concurrently, by a migration of its own.
+-- An empty table gets them here, but for those that migrate was told to leave out, as JSON in a setting; with rows in it each is
+-- built concurrently, by a migration of its own.
 do $$
 declare
   want record;
@@ -188,7 +189,10 @@ begin
     ) then
       execute pg_catalog.format('drop index public.%I', want.name);
     end if;
-    if not exists (select from public.user_sessions) then
+    if not exists (select from public.user_sessions)
+      and not coalesce(
+        nullif(pg_catalog.current_setting('sessctl.without_indexes', true), '')::jsonb @> pg_catalog.to_jsonb(want.name), false)
+    then
       execute pg_catalog.format('create index if not exists %I on public.user_sessions %s', want.name, want.definition);
     end if;
   end loop;

@@ -106,9 +106,27 @@ fn everything_that_is_dropped_replaced_or_revoked_is_listed_before() {
     ] {
         assert!(changes.contains(&line), "{line} is not in {changes:#?}");
     }
+    // Each right is in the JSON, and with --verbose; the list of the others has one line of them.
+    let (rights, others): (Vec<&str>, Vec<&str>) = changes.iter().partition(|line| line.starts_with("revokes "));
+    let line = format!(
+        "revokes {} rights of PUBLIC, anon, authenticated and service_role that the API does not need",
+        rights.len()
+    );
+    let verbose = db.sessctl(&["migrate", "--dry-run", "--verbose"]).ok();
+    for change in &changes {
+        assert!(verbose.stdout.contains(&format!("-- {change}\n")), "{change}");
+    }
+    assert!(!verbose.stdout.contains(&line));
+    let dry = db.sessctl(&["migrate", "--dry-run"]).ok();
     let run = db.sessctl(&["migrate"]).ok();
-    for line in changes {
-        assert!(run.stderr.contains(line), "{line}");
+    for said in [dry.stdout.replace("-- ", ""), run.stderr] {
+        for other in &others {
+            assert!(said.lines().any(|said| said == *other), "{other}");
+        }
+        // A dry run shows the migrations too, which say so in comments of their own.
+        let revoked = |said: &&str| said.starts_with("revokes ") && !said.starts_with("revokes rights on ");
+        let revoked: Vec<&str> = said.lines().filter(revoked).collect();
+        assert_eq!(revoked, [&*line]);
     }
 }
 

@@ -2,32 +2,39 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::process::Command;
 use std::thread;
 
 use sessctl::sandbox::Grants;
 use tempfile::TempDir;
 
-use crate::common::{BOTH_GENERATIONS, Db, Run, number};
+use crate::common::{BOTH_GENERATIONS, Db, Run, number, sessctl_on};
 use crate::snapshot::facts;
 
 const SCRIPT: &str = "'web', 'ios-external', 'ios-internal', 'ios-widget', 'macos-internal'";
 
 /// A machine with this sessctl.toml.
-struct Machine(TempDir);
+pub struct Machine(TempDir);
 
 impl Machine {
-    fn with(text: &str) -> Self {
+    pub fn with(text: &str) -> Self {
         let machine = Self(tempfile::tempdir().unwrap());
         machine.says(text);
         machine
     }
 
-    fn says(&self, text: &str) {
+    pub fn says(&self, text: &str) {
         fs::write(self.0.path().join("sessctl.toml"), text).unwrap();
     }
 
-    fn run(&self, db: &Db, arguments: &[&str]) -> Run {
-        Run::of(db.command(arguments).current_dir(self.0.path()))
+    pub fn run(&self, db: &Db, arguments: &[&str]) -> Run {
+        Run::of(&mut self.command(db.url(), arguments))
+    }
+
+    pub fn command(&self, url: String, arguments: &[&str]) -> Command {
+        let mut command = sessctl_on(url, arguments);
+        command.current_dir(self.0.path());
+        command
     }
 }
 
@@ -36,7 +43,7 @@ fn platforms(list: &str) -> String {
 }
 
 /// Sessions of these platforms.
-fn insert(db: &Db, platforms: &[&str]) {
+pub fn insert(db: &Db, platforms: &[&str]) {
     for platform in platforms {
         let sql = "insert into public.user_sessions (user_id, session_id, platform) values ($1::text::uuid, gen_random_uuid()::text, $2)";
         let user = "00000000-0000-4000-8000-000000000001";
@@ -520,7 +527,7 @@ fn a_role_that_can_not_read_the_declaration_verifies_without_it() {
              grant select on sessctl.schema_history to {role}"
         ))
         .unwrap();
-    let verify = || Run::of(&mut crate::common::sessctl_on(db.url_as(&role, "ci"), &["verify"]));
+    let verify = || Run::of(&mut sessctl_on(db.url_as(&role, "ci"), &["verify"]));
     verify().ok().says("extra values: tv");
     db.admin()
         .batch_execute(&format!("grant select on sessctl.declared to {role}"))

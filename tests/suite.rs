@@ -15,6 +15,7 @@ mod golden;
 mod guards;
 mod hints;
 mod hostile;
+mod indexes;
 mod lists;
 mod maintenance;
 mod migrate;

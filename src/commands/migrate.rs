@@ -13,7 +13,7 @@ use super::verify::lines;
 use crate::config::{Written, duration, timeout};
 use crate::database::Database;
 use crate::failure::Failure;
-use crate::migrations::{Asked, ListChange, LockLimits, Plan, RepairPlan};
+use crate::migrations::{Asked, LockLimits, Plan, RepairPlan};
 use crate::output::Report;
 use crate::schema::Class;
 use repair::{RepairDryRun, Repaired};
@@ -22,7 +22,7 @@ use report::{DryRun, Outcome};
 /// Bring the database to this version's schema, fresh or made by hand
 #[derive(ClapArgs, Debug)]
 pub struct Args {
-    /// Print the SQL that is pending, and what it would take away; change nothing
+    /// Print the SQL that is pending, and what it would take away (with --verbose each right); change nothing
     #[arg(long)]
     dry_run: bool,
     /// Stop at this version
@@ -119,10 +119,11 @@ impl Args {
     async fn bring_up(&self, database: &Database, asked: Asked, context: &Context<'_>) -> Result<Box<dyn Report>> {
         let plan = Plan::read(database, asked).await?;
         if self.dry_run {
-            return Ok(Box::new(DryRun::from(plan)));
+            return Ok(Box::new(DryRun::of(plan, context.terminal.is_verbose())));
         }
         let note = |text: &str| context.terminal.note(text);
-        for line in &plan.changes {
+        let is_verbose = context.terminal.is_verbose();
+        for line in if is_verbose { &plan.changes } else { &plan.listed } {
             note(line);
         }
         for policy in &plan.leaves {
@@ -134,7 +135,7 @@ impl Args {
         let applied = plan.apply(database, self.limits(), &note).await?;
         Ok(Box::new(Outcome {
             applied: applied.into_iter().map(Into::into).collect(),
-            declared: plan.lists.iter().map(ListChange::key).collect(),
+            declared: plan.declared(),
             recorded: plan.unrecorded.iter().map(Into::into).collect(),
             version: plan.version_after(),
         }))

@@ -6,7 +6,7 @@ use super::end_inactive::EndedAt;
 use crate::config::{ConfigFile, FoundBy, Reader, Setting, Written, Wrong};
 use crate::failure::Failure;
 use crate::maintenance::{CLEANUP, END_INACTIVE};
-use crate::schema::{Allowed, Declared};
+use crate::schema::{Allowed, Declared, OptionalIndex, WITHOUT_INDEXES};
 
 /// What is in force where no flag says otherwise.
 #[derive(Debug)]
@@ -36,7 +36,14 @@ impl Settings {
         let mut reader = Reader::new(file.as_ref())?;
         let platforms: Option<Vec<String>> = reader.get("table.platforms", |value| value.list().map(Some), None)?;
         let end_reasons = reader.get("table.end-reasons", |value| end_reasons(value).map(Some), None)?;
-        let lists = [("platforms", platforms), ("end-reasons", end_reasons)];
+        let without: Option<Vec<OptionalIndex>> =
+            reader.get("table.without-indexes", |value| value.list().map(Some), None)?;
+        let without = without.map(|list| list.iter().map(ToString::to_string).collect());
+        let lists = [
+            ("platforms", platforms),
+            ("end-reasons", end_reasons),
+            (WITHOUT_INDEXES, without),
+        ];
         Ok(Self {
             declared: lists
                 .into_iter()

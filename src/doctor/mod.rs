@@ -12,6 +12,7 @@ mod idle;
 mod implausible_end;
 mod implausible_times;
 mod inactive;
+mod indexes;
 mod jobs;
 mod old_transactions;
 mod past_retention;
@@ -100,6 +101,7 @@ pub(crate) async fn examine(database: &Database, asked: Asked, team: &Team) -> R
         listed("client-clocks", client_clocks::check(scene)),
         listed("resumed", resumed::check(scene)),
         listed("dead-rows", dead_rows::check(scene)),
+        listed("indexes", indexes::check(scene)),
         listed("old-transactions", old_transactions::check(scene)),
         listed("realtime", realtime::check(scene)),
         listed("replica-identity", replica_identity::check(scene)),

@@ -125,7 +125,12 @@ impl<'a> Scene<'a> {
 
     /// [`Self::ask`], with the names of pg_cron's jobs as $1.
     pub(super) async fn ask_about_jobs<T: DeserializeOwned>(&self, sql: &str) -> Result<T, Failure> {
-        read_only(self.database, sql, &[(&cron_jobs(), Type::TEXT_ARRAY)], "can't check").await
+        self.ask_about(sql, &cron_jobs()).await
+    }
+
+    /// [`Self::ask`], with names as $1.
+    pub(super) async fn ask_about<T: DeserializeOwned>(&self, sql: &str, names: &[&str]) -> Result<T, Failure> {
+        read_only(self.database, sql, &[(&names, Type::TEXT_ARRAY)], "can't check").await
     }
 
     /// Whether sessions can be counted. Where not, the check of the table says why.

@@ -2,7 +2,7 @@
 
 use super::scene::Scene;
 use super::{Answer, Finding, ok, problem, warning};
-use crate::schema::{ADOPT, DECLARED, Found, Team, UNRECORDED, Verdict};
+use crate::schema::{ADOPT, DECLARED, Difference, Found, Team, UNRECORDED, Verdict, WITHOUT_INDEXES};
 
 pub(super) async fn check(scene: &Scene<'_>, team: &Team) -> Answer {
     let found = Found::read(scene.database).await?;
@@ -10,7 +10,8 @@ pub(super) async fn check(scene: &Scene<'_>, team: &Team) -> Answer {
 }
 
 fn judge(verdict: &Verdict) -> Finding {
-    if verdict.ok && verdict.extra.iter().any(|extra| extra.property == DECLARED) {
+    let is_about_file = |extra: &Difference| [DECLARED, WITHOUT_INDEXES].contains(&&*extra.property);
+    if verdict.ok && verdict.extra.iter().any(is_about_file) {
         warning(
             "sessctl.toml declares other lists than are in force",
             "run sessctl migrate",

@@ -1,10 +1,11 @@
--- The transaction that the build of an index of public.user_sessions waits for, or null. No parameters.
+-- The transaction that the build of an index of public.user_sessions waits for, or the drop of one, or null. No parameters.
 select coalesce((
   select json_build_object(
     'pid', a.pid, 'seconds', coalesce(extract(epoch from now() - a.xact_start)::integer, 0), 'state', a.state
   )
-  from pg_catalog.pg_stat_progress_create_index as p
-  join pg_catalog.pg_stat_activity as a on a.pid = p.current_locker_pid
-  where p.datname = current_database() and p.relid = 'public.user_sessions'::regclass
+  from pg_catalog.pg_locks as l
+  join pg_catalog.pg_stat_activity as a on a.pid = any (pg_catalog.pg_blocking_pids(l.pid))
+  where l.relation = 'public.user_sessions'::regclass and l.mode = 'ShareUpdateExclusiveLock'
+    and l.database = (select d.oid from pg_catalog.pg_database as d where d.datname = current_database())
   limit 1
 ), 'null')::text

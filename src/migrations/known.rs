@@ -7,7 +7,9 @@ use super::history::History;
 use super::replaced::Declarations;
 use crate::database::Database;
 use crate::failure::Failure;
-use crate::schema::{Class, Declared, Difference, Facts, Found, Grant, Kind, Object, compare, expect, snapshot};
+use crate::schema::{
+    Class, Declared, Difference, Facts, Found, Grant, Kind, Object, WITHOUT_INDEXES, compare, expect, snapshot,
+};
 
 /// The facts of each version whose snapshot is embedded, oldest first. A release keeps those of the releases before it.
 pub(super) fn versions() -> Vec<(i32, Facts)> {
@@ -36,6 +38,7 @@ pub(super) async fn version(
     database: &Database,
     ours: &[Migration],
     versions: &[(i32, Facts)],
+    declared: &Declared,
 ) -> Result<i32, Failure> {
     let found = Found::read(database).await?;
     // Both are of one moment: another migrate may have begun since the history was read.
@@ -43,9 +46,14 @@ pub(super) async fn version(
     if has_rows || !found.facts().contains_key(&Object::new(Kind::Table, "sessctl.job")) {
         return Ok(0);
     }
+    // A copy without rows lacks the declaration too.
+    let mut in_force = found.declared(declared);
+    if let Some(list) = declared.get(WITHOUT_INDEXES) {
+        in_force.entry(WITHOUT_INDEXES.into()).or_insert_with(|| list.clone());
+    }
     let is_of = |(_, facts): &&(i32, Facts)| {
         let mut facts = facts.clone();
-        expect(&mut facts, found.facts(), &found.declared(), &Declared::new());
+        expect(&mut facts, found.facts(), &in_force, &Declared::new());
         !compare(&facts, found.facts()).iter().any(matters)
     };
     if let Some((version, _)) = versions.iter().rev().find(is_of) {

@@ -17,7 +17,7 @@ use crate::database::{Database, QueryError};
 use crate::failure::Failure;
 use crate::output::count;
 use crate::retry::retry;
-use crate::schema::{Declared, LISTS, ListSpec, is_same, without};
+use crate::schema::{Declared, LISTS, ListSpec, WITHOUT_INDEXES, is_same, without};
 
 const STATE_SQL: &str = include_str!("lists.sql");
 const MISFITS_SQL: &str = include_str!("lists_misfits.sql");
@@ -28,11 +28,27 @@ const MAX_STEPS: u32 = 20;
 /// How long validating may take, which reads the whole table.
 const VALIDATE_TIMEOUT: Duration = Duration::from_hours(24);
 
+/// The table as far as a declaration is about it.
 #[derive(Deserialize)]
-struct State {
+pub(super) struct State {
     exists: bool,
     constraints: BTreeMap<String, Constraint>,
-    declared: Option<Declared>,
+    /// Whether each is valid.
+    pub(super) indexes: BTreeMap<String, bool>,
+    pub(super) declared: Option<Declared>,
+}
+
+impl State {
+    pub(super) async fn read(database: &Database) -> Result<Self, Failure> {
+        database
+            .ask(STATE_SQL, &[], "can't look at the table's CHECKs and indexes")
+            .await
+    }
+
+    /// What is stored under a key.
+    pub(super) fn stored(&self, key: &str) -> Option<&Vec<String>> {
+        self.declared.as_ref().and_then(|declared| declared.get(key))
+    }
 }
 
 #[derive(Deserialize)]
@@ -94,11 +110,7 @@ impl ListChange {
     }
 
     fn store(&self) -> String {
-        format!(
-            "insert into sessctl.declared (key, list) values ('{}', {})\n  on conflict (key) do update set list = excluded.list",
-            self.spec.key,
-            array(&self.list)
-        )
+        store(self.spec.key, &self.list)
     }
 
     /// The next step from here.
@@ -216,15 +228,25 @@ fn array(list: &[String]) -> String {
     format!("array[{}]", literals.join(", "))
 }
 
-/// Statements that tell the migrations which lists a new table gets; `set` makes a setting. Without a declaration they are the
-/// script's, whatever a role or a database has set.
+/// The statement that keeps a declaration in the database.
+pub(super) fn store(key: &str, list: &[String]) -> String {
+    format!(
+        "insert into sessctl.declared (key, list) values ('{key}', {}::text[])\n  \
+         on conflict (key) do update set list = excluded.list, applied_at = now()",
+        array(list)
+    )
+}
+
+/// Statements that tell the migrations which lists and indexes a new table gets; `set` makes a setting. Without a declaration they are
+/// the script's, whatever a role or a database has set.
 pub(super) fn settings(declared: &Declared, set: &str) -> String {
-    let statement = |spec: &ListSpec| {
-        let json = declared.get(spec.key).map(|list| serde_json::json!(list).to_string());
-        let name = spec.key.replace('-', "_");
+    let statement = |key: &str| {
+        let json = declared.get(key).map(|list| serde_json::json!(list).to_string());
+        let name = key.replace('-', "_");
         format!("{set} sessctl.{name} = {};\n", literal(&json.unwrap_or_default()))
     };
-    LISTS.iter().map(statement).collect()
+    let keys = LISTS.iter().map(|spec| spec.key).chain([WITHOUT_INDEXES]);
+    keys.map(statement).collect()
 }
 
 /// What is to be done so that the lists are as declared. `has_first`: the migration that makes the table is applied.
@@ -235,18 +257,14 @@ pub(super) fn settings(declared: &Declared, set: &str) -> String {
 pub(super) async fn plan(
     database: &Database,
     declared: &Declared,
+    state: &State,
     has_first: bool,
     may_narrow: bool,
 ) -> Result<Vec<ListChange>, Failure> {
-    if declared.is_empty() {
-        return Ok(Vec::new());
-    }
-    let state: State = database.ask(STATE_SQL, &[], "can't look at the table's CHECKs").await?;
     let mut changes = Vec::new();
     for (spec, list) in LISTS.iter().filter_map(|spec| Some((spec, declared.get(spec.key)?))) {
-        let line = change(database, spec, list, &state, has_first, may_narrow).await?;
-        let stored = state.declared.as_ref().and_then(|declared| declared.get(spec.key));
-        if line.is_some() || stored.is_none_or(|stored| !is_same(stored, list)) {
+        let line = change(database, spec, list, state, has_first, may_narrow).await?;
+        if line.is_some() || state.stored(spec.key).is_none_or(|stored| !is_same(stored, list)) {
             changes.push(ListChange {
                 spec,
                 list: list.clone(),

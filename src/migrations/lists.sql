@@ -1,4 +1,4 @@
--- The constraints of the table, and what is declared of it: null where migrate has not applied a declaration, or this role can't
+-- The constraints and indexes of the table, and what is declared of it: null where migrate has not applied a declaration, or this role can't
 -- read it. No parameters.
 select json_build_object(
   'exists', sessions.oid is not null,
@@ -13,6 +13,12 @@ select json_build_object(
     from pg_catalog.pg_constraint as c
     -- Of one that is dropped meanwhile the server says nothing.
     where c.conrelid = sessions.oid and pg_catalog.pg_get_constraintdef(c.oid) is not null
+  ),
+  'indexes', (
+    select coalesce(json_object_agg(c.relname, i.indisvalid and i.indisready), '{}')
+    from pg_catalog.pg_index as i
+    join pg_catalog.pg_class as c on c.oid = i.indexrelid
+    where i.indrelid = sessions.oid
   ),
   -- The table may be absent, and a statement that names it would fail then: it stands in a text, as does its answer.
   'declared', case when exists (

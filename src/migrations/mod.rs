@@ -9,6 +9,7 @@ mod history;
 mod index;
 mod known;
 mod lists;
+mod omitted;
 mod preflight;
 mod repair;
 mod replaced;
@@ -22,11 +23,12 @@ use tokio_postgres::error::SqlState;
 use crate::database::Database;
 use crate::failure::Failure;
 use crate::retry::{Backoff, retry};
-use crate::schema::{Declared, Facts, Object};
+use crate::schema::{Declared, Facts, Object, OptionalIndex, WITHOUT_INDEXES};
 use preflight::{Changes, preflight};
 
 pub(crate) use history::{Applied, History};
-pub(crate) use lists::ListChange;
+use lists::ListChange;
+use omitted::IndexChange;
 pub(crate) use repair::RepairPlan;
 #[doc(hidden)]
 pub use repair::repair_with;
@@ -70,10 +72,14 @@ pub(crate) struct Plan {
     pub pending: Vec<Migration>,
     /// What it drops, replaces and revokes of what is there, a line each.
     pub changes: Vec<String>,
+    /// The same with all rights of the API's roles in one line.
+    pub listed: Vec<String>,
     /// Policies of others, which stay.
     pub leaves: Vec<Object>,
     /// Lists that the team declares and that are not in force, applied after the migrations.
     pub lists: Vec<ListChange>,
+    /// The same of the indexes that it leaves out.
+    pub indexes: Option<IndexChange>,
     /// All migrations, those applied too.
     ours: Vec<Migration>,
     declared: Declared,
@@ -84,7 +90,7 @@ pub(crate) struct Plan {
 pub(crate) struct Asked {
     /// The last version to apply.
     pub target: Option<i32>,
-    /// The team's lists.
+    /// The team's lists, and the indexes that it leaves out.
     pub declared: Declared,
     /// A list may lose a value that no row has.
     pub may_narrow: bool,
@@ -120,7 +126,7 @@ impl Plan {
         }
         known::refuse_lost_rows(&history, &pending)?;
         let known = match history.version() {
-            0 => known::version(database, &ours, versions).await?,
+            0 => known::version(database, &ours, versions, &asked.declared).await?,
             _ => 0,
         };
         let unrecorded = pending
@@ -135,33 +141,72 @@ impl Plan {
             }
             pending.retain(|migration| migration.version() <= target);
         }
-        let Changes { mut changes, leaves } = if pending.is_empty() {
-            Changes::default()
-        } else {
-            preflight(database, &pending).await?
-        };
-        let has_first = known > 0 || history.applied().iter().any(|applied| applied.version == 1);
-        let lists = lists::plan(database, &asked.declared, has_first, asked.may_narrow).await?;
-        changes.extend(lists.iter().filter_map(|list| list.line.clone()));
+        let mut declared = asked.declared;
+        let mut changes = Changes::default();
+        let (mut lists, mut indexes) = (Vec::new(), None);
+        if !pending.is_empty() || !declared.is_empty() {
+            let state = lists::State::read(database).await?;
+            indexes = omitted::plan(&declared, &state, &ours, &pending);
+            // What was declared before stands where nothing else is.
+            if let Some(stored) = state.stored(WITHOUT_INDEXES) {
+                declared.entry(WITHOUT_INDEXES.into()).or_insert_with(|| stored.clone());
+            }
+            if !pending.is_empty() {
+                changes = preflight(database, &pending, &declared).await?;
+            }
+            let has_first = known > 0 || history.applied().iter().any(|applied| applied.version == 1);
+            lists = lists::plan(database, &declared, &state, has_first, asked.may_narrow).await?;
+        }
+        let Changes {
+            mut changes,
+            mut listed,
+            leaves,
+        } = changes;
+        let lines = lists.iter().filter_map(|list| list.line.clone());
+        for line in lines.chain(indexes.iter().flat_map(IndexChange::lines)) {
+            changes.push(line.clone());
+            listed.push(line);
+        }
         let mut plan = Self {
             version: history.version().max(known),
             unrecorded,
             pending,
             changes,
+            listed,
             leaves,
             lists,
+            indexes,
             ours,
-            declared: asked.declared,
+            declared,
         };
         // What is declared is kept in a table that an earlier version lacks.
         if plan.version_after() < plan.newest() {
             plan.lists.clear();
+            plan.indexes = None;
         }
         Ok(plan)
     }
 
+    /// Whether a migration builds an index that the team leaves out: it is recorded and not run.
+    pub fn is_omitted(&self, migration: &Migration) -> bool {
+        let index = omitted::optional(migration);
+        index.is_some_and(|index| OptionalIndex::omitted(&self.declared).contains(&index))
+    }
+
     fn newest(&self) -> i32 {
         self.ours.last().map_or(0, Migration::version)
+    }
+
+    /// The keys of what is declared and not in force.
+    pub fn declared(&self) -> Vec<&'static str> {
+        let keys = self.lists.iter().map(ListChange::key);
+        keys.chain(self.indexes.is_some().then_some(WITHOUT_INDEXES)).collect()
+    }
+
+    /// Statements that bring it about, after the migrations.
+    pub fn declared_sql(&self) -> String {
+        let lists = self.lists.iter().map(ListChange::sql);
+        lists.chain(self.indexes.as_ref().map(IndexChange::sql)).collect()
     }
 
     /// Statements that tell a migration the lists. `set`: how a setting is made.
@@ -196,7 +241,16 @@ impl Plan {
         for migration in &self.pending {
             let start = Instant::now();
             let label = format!("V{} {}", migration.version(), migration.name());
-            if applying.apply(migration).await? {
+            let is_omitted = self.is_omitted(migration);
+            let list = self.declared.get(WITHOUT_INDEXES).filter(|_| is_omitted);
+            let done = match list {
+                Some(list) => omitted::record(applying, migration, list).await?,
+                None => applying.apply(migration).await?,
+            };
+            if done && is_omitted {
+                note(&format!("recorded {label}: its index is left out"));
+                applied.push(migration);
+            } else if done {
                 note(&format!("applied {label} ({} ms)", start.elapsed().as_millis()));
                 applied.push(migration);
             } else {
@@ -206,6 +260,10 @@ impl Plan {
         for list in &self.lists {
             list.apply(applying).await?;
             note(&format!("applied the declared {}", list.key()));
+        }
+        if let Some(indexes) = &self.indexes {
+            indexes.apply(applying).await?;
+            note(&format!("applied the declared {WITHOUT_INDEXES}"));
         }
         if !self.pending.is_empty() && self.version_after() == self.newest() {
             after::update_cron_jobs(applying).await?;

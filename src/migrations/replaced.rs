@@ -94,17 +94,38 @@ impl Declarations {
         found.keys().filter(is_dropped).cloned().collect()
     }
 
-    /// Whatever is dropped, replaced, changed or revoked, in a line each.
-    pub(super) fn lines(&self, expected: &Facts, found: &Facts) -> Vec<String> {
+    /// Whatever is dropped, replaced, changed or revoked, in a line each; and the same with all rights of the API's roles in one
+    /// line.
+    pub(super) fn lines(&self, expected: &Facts, found: &Facts) -> (Vec<String>, Vec<String>) {
         let differences = compare(expected, found);
-        let mut lines: Vec<String> = differences
-            .iter()
-            .filter_map(|difference| self.line(difference, &differences))
-            .collect();
         // An object may differ in more than one property.
         let mut seen = BTreeSet::new();
-        lines.retain(|line| seen.insert(line.clone()));
-        lines
+        let (mut all, mut short, mut rights, mut roles) = (Vec::new(), Vec::new(), Vec::new(), BTreeSet::new());
+        for difference in &differences {
+            let line = self.line(difference, &differences);
+            let Some(line) = line.filter(|line| seen.insert(line.clone())) else {
+                continue;
+            };
+            match Grant::of(&difference.property) {
+                Some(grant) if grant.is_of_api() => {
+                    roles.insert(grant.role);
+                    rights.push(line.clone());
+                }
+                _ => short.push(line.clone()),
+            }
+            all.push(line);
+        }
+        if rights.len() > 1 {
+            let roles: Vec<&str> = roles.into_iter().collect();
+            let roles = match roles.as_slice() {
+                [others @ .., last] if !others.is_empty() => format!("{} and {last}", others.join(", ")),
+                roles => roles.concat(),
+            };
+            let number = rights.len();
+            rights = vec![format!("revokes {number} rights of {roles} that the API does not need")];
+        }
+        short.append(&mut rights);
+        (all, short)
     }
 
     fn line(&self, difference: &Difference, all: &[Difference]) -> Option<String> {

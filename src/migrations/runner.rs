@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use refinery::{AsyncMigrate, Migration, Runner, Target};
+use refinery::{AsyncMigrate, Migration, Report, Runner, Target};
 use refinery_core::traits::r#async::{AsyncQuery, AsyncTransaction};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -23,10 +23,29 @@ pub(super) async fn step(
     ours: &[Migration],
     migration: &Migration,
 ) -> Result<bool, refinery::Error> {
-    let mut runner = Runner::new(ours).set_target(Target::Version(migration.version()));
-    runner.set_migration_table_name(HISTORY_TABLE);
-    let report = runner.run_async(&mut Connection { database }).await?;
+    let report = run(database, ours, Target::Version(migration.version())).await?;
     Ok(!report.applied_migrations().is_empty())
+}
+
+/// Has refinery record one of `ours` without running it, in the transaction that is open. False: it was recorded before.
+pub(super) async fn record(
+    database: &Database,
+    ours: &[Migration],
+    migration: &Migration,
+) -> Result<bool, refinery::Error> {
+    let mut connection = Connection { database };
+    let applied = connection.get_applied_migrations(HISTORY_TABLE).await?;
+    if applied.iter().any(|applied| applied.version() == migration.version()) {
+        return Ok(false);
+    }
+    run(database, ours, Target::FakeVersion(migration.version())).await?;
+    Ok(true)
+}
+
+async fn run(database: &Database, ours: &[Migration], target: Target) -> Result<Report, refinery::Error> {
+    let mut runner = Runner::new(ours).set_target(target);
+    runner.set_migration_table_name(HISTORY_TABLE);
+    runner.run_async(&mut Connection { database }).await
 }
 
 /// What refinery runs on: our connection, no statement of its own begun or ended.

@@ -76,6 +76,11 @@ impl Terminal {
         self.format
     }
 
+    /// Whether more is to be said.
+    pub fn is_verbose(&self) -> bool {
+        self.verbose
+    }
+
     /// Whether standard output takes colour.
     pub fn styled(&self) -> bool {
         self.out_styled

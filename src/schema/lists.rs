@@ -1,8 +1,9 @@
-//! The lists that a team declares of its table: which platforms and which end reasons a session may have, each a CHECK.
+//! The lists that a team declares of its table: which platforms and which end reasons a session may have, each a CHECK. A third
+//! one is in [`super::indexes`].
 
 use std::collections::BTreeMap;
 
-use super::{Class, Difference, Facts, Kind, Object, snapshot};
+use super::{Class, Difference, Facts, Kind, Object, indexes, snapshot};
 
 /// What is declared, by key.
 pub type Declared = BTreeMap<String, Vec<String>>;
@@ -144,7 +145,9 @@ pub(crate) fn keep(expected: &mut Facts, found: &Facts) {
 /// declaration (`wanted`) that is not in force.
 pub(crate) fn expect(expected: &mut Facts, found: &Facts, in_force: &Declared, wanted: &Declared) -> Vec<Difference> {
     let script = snapshot();
-    let mut notes = Vec::new();
+    let mut notes: Vec<Difference> = indexes::expect_without(expected, in_force, wanted)
+        .into_iter()
+        .collect();
     for spec in &LISTS {
         let object = spec.object();
         let there = spec.of(found);
@@ -178,12 +181,7 @@ pub(crate) fn expect(expected: &mut Facts, found: &Facts, in_force: &Declared, w
         if let (Some(wanted), Some(current)) = (wanted.get(spec.key), current)
             && !is_same(wanted, current)
         {
-            note(
-                DECLARED,
-                Some(wanted),
-                current,
-                "sessctl.toml is not what is in force: run sessctl migrate",
-            );
+            note(DECLARED, Some(wanted), current, NOT_IN_FORCE);
         }
     }
     notes
@@ -191,6 +189,9 @@ pub(crate) fn expect(expected: &mut Facts, found: &Facts, in_force: &Declared, w
 
 /// The property of a CHECK that is about a declaration which is not in force.
 pub(crate) const DECLARED: &str = "declared";
+
+/// What is said of such a declaration.
+pub(super) const NOT_IN_FORCE: &str = "sessctl.toml is not what is in force: run sessctl migrate";
 
 #[cfg(test)]
 mod tests {

@@ -2,6 +2,7 @@
 
 mod allowed;
 mod difference;
+mod indexes;
 mod lists;
 mod object;
 pub(crate) mod repair;
@@ -18,6 +19,7 @@ use crate::migrations::Applied;
 
 pub(crate) use allowed::Allowed;
 pub(crate) use difference::{Class, Difference, compare};
+pub(crate) use indexes::{OptionalIndex, WITHOUT_INDEXES};
 pub use lists::Declared;
 pub(crate) use lists::{DECLARED, LISTS, ListSpec, expect, is_same, keep, without};
 pub(crate) use object::Grant;
@@ -77,9 +79,11 @@ impl Found {
         &self.facts
     }
 
-    /// What migrate applied of a team's declaration; nothing where this role can't read it.
-    pub(crate) fn declared(&self) -> Declared {
-        self.declared.clone().unwrap_or_default()
+    /// What migrate applied of a team's declaration. Of a role that can't read it `wanted` counts for the indexes.
+    pub(crate) fn declared(&self, wanted: &Declared) -> Declared {
+        let indexes = || wanted.get_key_value(WITHOUT_INDEXES);
+        let unread = || indexes().into_iter().map(|(key, list)| (key.clone(), list.clone()));
+        self.declared.clone().unwrap_or_else(|| unread().collect())
     }
 
     /// The migrations applied, absent where there is no history.

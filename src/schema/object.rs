@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::difference::API_ROLES;
+
 /// The kinds of objects, in the order of their names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[allow(missing_docs)]
@@ -184,6 +186,11 @@ impl<'a> Grant<'a> {
     pub(crate) fn of(property: &'a str) -> Option<Self> {
         let (right, role) = property.strip_prefix("grant ")?.split_once(" to ")?;
         Some(Self { right, role })
+    }
+
+    /// Whether it is a right of one of the API's roles.
+    pub(crate) fn is_of_api(self) -> bool {
+        API_ROLES.contains(&self.role)
     }
 }
 

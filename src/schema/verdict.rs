@@ -6,7 +6,7 @@ use refinery::Migration;
 use serde::Serialize;
 
 use super::allowed::{Allowed, accept};
-use super::{Class, Declared, Difference, Found, Grant, Kind, Object, compare, expect, snapshot};
+use super::{Class, Declared, Difference, Found, Grant, Kind, Object, compare, expect, indexes, snapshot};
 use crate::migrations::{self, Applied};
 
 /// What a team says of its schema.
@@ -77,9 +77,11 @@ impl Verdict {
         // Of a database that sessctl has never been in, the pending migrations say it all.
         if !applied.is_empty() || found.facts().contains_key(&Object::schema()) {
             let mut expected = snapshot();
-            let notes = expect(&mut expected, found.facts(), &found.declared(), declared);
+            let in_force = found.declared(declared);
+            let notes = expect(&mut expected, found.facts(), &in_force, declared);
             let mut used = BTreeSet::new();
             for difference in compare(&expected, found.facts()).into_iter().chain(notes) {
+                let difference = indexes::judge(difference, &in_force);
                 let (is_allowed, by) = accept(allow, &difference, expected.contains_key(&difference.object));
                 used.extend(by);
                 if is_allowed {

@@ -5,7 +5,7 @@ use std::io;
 use refinery::Migration;
 use serde::Serialize;
 
-use crate::migrations::{ListChange, Plan};
+use crate::migrations::Plan;
 use crate::output::{Page, Report, Style};
 
 /// One migration.
@@ -28,7 +28,7 @@ impl From<&Migration> for Step {
 #[derive(Serialize)]
 pub(super) struct Outcome {
     pub(super) applied: Vec<Step>,
-    /// The lists of sessctl.toml that were applied, by key.
+    /// What of sessctl.toml was applied, by key.
     pub(super) declared: Vec<&'static str>,
     /// Those whose work was there without a history.
     pub(super) recorded: Vec<Step>,
@@ -65,12 +65,15 @@ impl Report for Outcome {
 pub(super) struct DryRun {
     recorded: Vec<Step>,
     pending: Vec<Pending>,
-    /// What tells the migrations the declared lists.
+    /// What tells the migrations what is declared.
     #[serde(skip)]
     settings: String,
-    /// What applies the declared lists after the migrations; absent where they are in force.
+    /// What applies the declaration after the migrations; absent where it is in force.
     declared: Option<String>,
     changes: Vec<String>,
+    /// What people see of them.
+    #[serde(skip)]
+    listed: Vec<String>,
     version: i32,
 }
 
@@ -79,21 +82,23 @@ pub(super) struct DryRun {
 pub(super) struct Pending {
     #[serde(flatten)]
     step: Step,
+    /// Absent where it is recorded and not run.
     sql: Option<String>,
 }
 
-impl From<Plan> for DryRun {
-    fn from(plan: Plan) -> Self {
+impl DryRun {
+    /// `is_verbose`: people see each right that is revoked. Programs always do.
+    pub(super) fn of(plan: Plan, is_verbose: bool) -> Self {
         let pending = plan.pending.iter().map(|migration| Pending {
             step: migration.into(),
-            sql: migration.sql().map(Into::into),
+            sql: migration.sql().filter(|_| !plan.is_omitted(migration)).map(Into::into),
         });
-        let declared: String = plan.lists.iter().map(ListChange::sql).collect();
         Self {
             recorded: plan.unrecorded.iter().map(Into::into).collect(),
             pending: pending.collect(),
             settings: plan.settings("set"),
-            declared: Some(declared).filter(|sql| !sql.is_empty()),
+            declared: Some(plan.declared_sql()).filter(|sql| !sql.is_empty()),
+            listed: if is_verbose { plan.changes.clone() } else { plan.listed },
             changes: plan.changes,
             version: plan.version,
         }
@@ -108,7 +113,7 @@ impl Report for DryRun {
         if self.pending.is_empty() && self.recorded.is_empty() && self.declared.is_none() {
             return out.line(format!("-- nothing to do: the schema is at version {}", self.version));
         }
-        for line in &self.changes {
+        for line in &self.listed {
             out.line(format!("-- {line}"))?;
         }
         if self.declared.is_some() && !self.pending.is_empty() {
@@ -117,11 +122,14 @@ impl Report for DryRun {
         for Pending { step, sql } in &self.pending {
             out.line("")?;
             out.line(out.paint(Style::Bold, &format!("-- V{} {}", step.version, step.name)))?;
-            out.lines(sql.as_deref().unwrap_or_default().trim_end())?;
+            match sql {
+                Some(sql) => out.lines(sql.trim_end())?,
+                None => out.line("-- recorded, and not run: its index is left out")?,
+            }
         }
         if let Some(sql) = &self.declared {
             out.line("")?;
-            out.line(out.paint(Style::Bold, "-- the declared lists"))?;
+            out.line(out.paint(Style::Bold, "-- what is declared"))?;
             out.lines(sql)?;
         }
         Ok(())

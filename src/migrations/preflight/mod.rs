@@ -15,24 +15,33 @@ use refinery::Migration;
 use super::replaced::Declarations;
 use crate::database::Database;
 use crate::failure::Failure;
-use crate::schema::{Class, Facts, Found, Grant, Kind, Object, compare, keep, snapshot};
+use crate::schema::{Class, Declared, Facts, Found, Grant, Kind, Object, OptionalIndex, compare, keep, snapshot};
 pub(super) use dependents::{DEPENDENTS_SQL, by_object, dependents_of};
 
 /// What becomes of what is there.
 #[derive(Default)]
 pub(super) struct Changes {
     pub(super) changes: Vec<String>,
+    /// The same with all rights of the API's roles in one line.
+    pub(super) listed: Vec<String>,
     /// Policies of others.
     pub(super) leaves: Vec<Object>,
 }
 
 /// Looks whether the migrations can work here, and what they would do to what is there.
-pub(super) async fn preflight(database: &Database, pending: &[Migration]) -> Result<Changes, Failure> {
+pub(super) async fn preflight(
+    database: &Database,
+    pending: &[Migration],
+    declared: &Declared,
+) -> Result<Changes, Failure> {
     project::check(database).await?;
     ownership::check(database).await?;
     let found = Found::read(database).await?;
     let (found, mut expected) = (found.facts(), snapshot());
     keep(&mut expected, found);
+    for index in OptionalIndex::omitted(declared) {
+        expected.remove(&index.object());
+    }
     names::check(database, "migrate", &expected, found).await?;
     lists::check(database).await?;
     names::check_routines(&expected, found)?;
@@ -43,8 +52,10 @@ pub(super) async fn preflight(database: &Database, pending: &[Migration]) -> Res
     grants::check(database, "migrate", |object| declarations.revokes(object)).await?;
     let is_ours = |object: &Object| expected.contains_key(object) || declarations.drops(object).is_some();
     let policies = found.keys().filter(|object| object.kind == Kind::Policy);
+    let (changes, listed) = declarations.lines(&expected, found);
     Ok(Changes {
-        changes: declarations.lines(&expected, found),
+        changes,
+        listed,
         leaves: policies.filter(|object| !is_ours(object)).cloned().collect(),
     })
 }

@@ -50,7 +50,7 @@ impl Wanted {
 
     /// What should be there. The lists are those in force; where a CHECK of one is missing, those that are declared.
     pub(crate) fn facts(&self, found: &Found) -> Facts {
-        let mut in_force = found.declared();
+        let mut in_force = found.declared(&self.declared);
         for spec in LISTS.iter().filter(|spec| !found.facts().contains_key(&spec.object())) {
             if let Some(list) = self.declared.get(spec.key) {
                 in_force.entry(spec.key.into()).or_insert_with(|| list.clone());
