@@ -405,7 +405,7 @@ fn no_error_shows_what_a_row_holds() {
         // Whatever a trigger says of a row, under a code whose detail is shown otherwise.
         (
             trigger("raise exception 'no' using errcode = '2BP01', detail = host(old.ip_address)"),
-            "SQLSTATE 2BP01",
+            "function public.keep(): no",
         ),
         // The context of a dynamic statement is its text.
         (

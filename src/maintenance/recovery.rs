@@ -143,8 +143,10 @@ impl Trouble {
 impl QueryError {
     pub(super) fn fault(&self) -> Fault {
         match self {
-            Self::Server(error) if error.as_db_error().is_some_and(is_raised_elsewhere) => Fault::Rows,
-            Self::Server(error) => Fault::of(error),
+            Self::Server(error) => match Fault::of(error) {
+                Fault::Fatal if error.as_db_error().is_some_and(is_raised_elsewhere) => Fault::Rows,
+                fault => fault,
+            },
             Self::Silence(_) => Fault::Lost,
             Self::Empty | Self::Shape(_) => Fault::Fatal,
         }
@@ -176,10 +178,12 @@ impl QueryError {
     }
 }
 
-/// Whether a function that is not sessctl's raised it: a trigger's, about a row, whatever SQLSTATE it chose.
+/// Whether a function that is not sessctl's raised it: a trigger's, about a row, unless it says that the server lacks something
+/// (class 53), which no other row mends.
 fn is_raised_elsewhere(db: &DbError) -> bool {
     let innermost = db.where_().and_then(|context| context.lines().next());
-    innermost.is_some_and(|line| line.ends_with(" at RAISE") && function_in(line).is_some())
+    !db.code().code().starts_with("53")
+        && innermost.is_some_and(|line| line.ends_with(" at RAISE") && function_in(line).is_some())
 }
 
 fn summary(error: &Error) -> String {
