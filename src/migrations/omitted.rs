@@ -31,21 +31,7 @@ pub(super) fn plan(
     pending: &[Migration],
 ) -> Option<IndexChange> {
     let list = declared.get(WITHOUT_INDEXES)?;
-    let omitted = OptionalIndex::omitted(declared);
-    let is_there = |index: &OptionalIndex| state.indexes.contains_key(index.name());
-    let is_to_build = |migration: &&Migration| {
-        let index = optional(migration).filter(|index| !omitted.contains(index));
-        let is_pending = || pending.iter().any(|other| other.version() == migration.version());
-        index.is_some_and(|index| state.indexes.get(index.name()) != Some(&true)) && !is_pending()
-    };
-    let builds = ours.iter().filter(is_to_build);
-    let change = IndexChange {
-        list: list.clone(),
-        drops: omitted.iter().copied().filter(is_there).collect(),
-        builds: builds
-            .filter_map(|migration| Some((optional(migration)?, migration.clone())))
-            .collect(),
-    };
+    let change = IndexChange::of(list, state, ours, pending);
     let is_stored = state
         .stored(WITHOUT_INDEXES)
         .is_some_and(|stored| is_same(stored, list));
@@ -54,6 +40,24 @@ pub(super) fn plan(
 }
 
 impl IndexChange {
+    fn of(list: &[String], state: &State, ours: &[Migration], pending: &[Migration]) -> Self {
+        let omitted = OptionalIndex::omitted_by(list);
+        let is_there = |index: &OptionalIndex| state.indexes.contains_key(index.name());
+        let is_to_build = |migration: &&Migration| {
+            let index = optional(migration).filter(|index| !omitted.contains(index));
+            let is_pending = || pending.iter().any(|other| other.version() == migration.version());
+            index.is_some_and(|index| state.indexes.get(index.name()) != Some(&true)) && !is_pending()
+        };
+        let builds = ours.iter().filter(is_to_build);
+        Self {
+            list: list.to_vec(),
+            drops: omitted.iter().copied().filter(is_there).collect(),
+            builds: builds
+                .filter_map(|migration| Some((optional(migration)?, migration.clone())))
+                .collect(),
+        }
+    }
+
     /// What becomes of each index, in words.
     pub(super) fn lines(&self) -> impl Iterator<Item = String> {
         let drops = self
@@ -72,13 +76,16 @@ impl IndexChange {
         drops.chain(builds).chain(store).map(|sql| sql + ";\n").collect()
     }
 
-    /// Does it. Each index stands alone, so a crash may come between any two; the declaration is stored last.
+    /// Does it, with what another migrate has built or left out since the plan was made. Each index stands alone, so a crash may come
+    /// between any two; the declaration is stored last.
     pub(super) async fn apply(&self, applying: Applying<'_>) -> Result<(), Failure> {
-        for index in &self.drops {
+        let state = State::read(applying.database).await?;
+        let now = Self::of(&self.list, &state, applying.ours, &[]);
+        for index in &now.drops {
             index::drop(applying, index.name()).await?;
             (applying.note)(&format!("dropped index {index}"));
         }
-        for (index, migration) in &self.builds {
+        for (index, migration) in &now.builds {
             index::build_again(applying, migration).await?;
             (applying.note)(&format!("built index {index}"));
         }

@@ -34,7 +34,13 @@ impl OptionalIndex {
 
     /// Those that a declaration leaves out. A name that none of them has does not count.
     pub(crate) fn omitted(declared: &Declared) -> Vec<Self> {
-        let names = declared.get(WITHOUT_INDEXES).map_or(&[][..], Vec::as_slice);
+        declared
+            .get(WITHOUT_INDEXES)
+            .map_or_else(Vec::new, |names| Self::omitted_by(names))
+    }
+
+    /// Those of these names.
+    pub(crate) fn omitted_by(names: &[String]) -> Vec<Self> {
         let is_omitted = |index: &Self| names.iter().any(|name| name == index.0);
         Self::ALL.into_iter().filter(is_omitted).collect()
     }
