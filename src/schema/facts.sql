@@ -254,7 +254,8 @@ facts (object, properties) as (
       where g.role not in (0, a.oid) and pg_catalog.pg_has_role(a.oid, g.role, 'member')
     ))
   from roles as a
-  where a.rolname in ('anon', 'authenticated', 'service_role') and exists (select from sessions)
+  where a.rolname in ('anon', 'authenticated', 'service_role')
+    and (exists (select from sessions) or pg_catalog.to_regnamespace('sessctl') is not null)
   union all
   -- Views and functions of others that read the sessions with their owner's rights, and that users of the API reach. Of a
   -- function only its text says what it reads.
