@@ -9,7 +9,8 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    self, Context, cleanup, demo, doctor, end_inactive, generate, migrate, sandbox, schedule, status, summary, verify,
+    self, Context, cleanup, demo, doctor, end_inactive, export, generate, migrate, sandbox, schedule, status, summary,
+    verify,
 };
 use crate::config;
 use crate::failure::Failure;
@@ -69,6 +70,7 @@ struct Global {
 #[derive(Debug, Subcommand)]
 enum Command {
     Migrate(migrate::Args),
+    Export(export::Args),
     EndInactive(end_inactive::Args),
     Cleanup(cleanup::Args),
     Summary(summary::Args),
@@ -131,6 +133,7 @@ impl Cli {
         let result = runtime.block_on(async {
             match self.command {
                 Command::Migrate(args) => args.run(&context).await,
+                Command::Export(args) => args.run(&context),
                 Command::EndInactive(args) => args.run(&context).await,
                 Command::Cleanup(args) => args.run(&context).await,
                 Command::Summary(args) => context.until_stopped(args.run(&context)).await,

@@ -42,6 +42,9 @@ static FILTERS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"\bpg_terminate_backend\(\d+\)", "pg_terminate_backend([PID])"),
         (r"\bPostgreSQL \d\d[.\w]*", "PostgreSQL [VERSION]"),
         (r"\bos error \d+\b", "os error [N]"),
+        (r"\b20\d{12}_sessctl_", "[TIMESTAMP]_sessctl_"),
+        // Of a migration's text, in its history row.
+        (r"'\d{10,20}'\);", "'[CHECKSUM]');"),
     ]
     .map(|(pattern, name)| (Regex::new(pattern).unwrap(), name))
     .into()
@@ -266,6 +269,26 @@ golden! {
             .batch_execute("create policy \"support may look\" on public.user_sessions for select to service_role using (true)")
             .unwrap();
         t.on(&db, &["migrate"]);
+    };
+    export: |t| {
+        let folder = tempfile::tempdir().unwrap();
+        let migrations = folder.path().join("supabase/migrations");
+        let run = |t: &mut Transcript, arguments: &[&str]| {
+            t.add(arguments, &Run::of(sessctl().current_dir(folder.path()).args(arguments)));
+        };
+        let arguments = ["export", "supabase/migrations"];
+        run(t, &arguments);
+        fs::create_dir_all(&migrations).unwrap();
+        fs::write(migrations.join("20200101000000_sessctl_v12.sql"), "").unwrap();
+        run(t, &arguments);
+        run(t, &arguments);
+        run(t, &[&arguments[..], &["--format", "json"]].concat());
+        fs::remove_dir_all(&migrations).unwrap();
+        fs::create_dir_all(&migrations).unwrap();
+        run(t, &[&arguments[..], &["--format", "json"]].concat());
+        fs::write(migrations.join("99991231235959_last.sql"), "").unwrap();
+        fs::remove_file(fs::read_dir(&migrations).unwrap().map(|entry| entry.unwrap().path()).min().unwrap()).unwrap();
+        run(t, &arguments);
     };
     end_inactive: |t| {
         let db = filled();

@@ -1,5 +1,6 @@
 //! `sessctl migrate` on fresh databases, on ones that can't be migrated, many at once, and killed half-way.
 
+use std::fs;
 use std::process::Child;
 use std::thread;
 use std::time::Duration;
@@ -7,9 +8,9 @@ use std::time::Duration;
 use sessctl::sandbox::Grants;
 
 use crate::common::running::Running;
-use crate::common::{BOTH_GENERATIONS, Db, Run, server, sessctl};
+use crate::common::{BOTH_GENERATIONS, Db, Run, clean, not_run, server, sessctl};
 
-fn latest() -> i32 {
+pub fn latest() -> i32 {
     sessctl::migrations::all().last().unwrap().version()
 }
 
@@ -75,14 +76,63 @@ fn a_dry_run_prints_the_pending_sql_and_changes_nothing() {
     db.sessctl(&["migrate", "--dry-run"]).ok().says("nothing to do");
 }
 
+/// Whether psql is there, as it is wherever a server's packages are.
+fn has_psql() -> bool {
+    let found = clean("psql").arg("--version").output().is_ok();
+    if !found {
+        not_run("what migrate --dry-run prints, without psql");
+    }
+    found
+}
+
+/// Runs a script as a person does: a statement at a time, to the first error.
+#[track_caller]
+fn psql(db: &Db, script: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("script.sql");
+    fs::write(&file, script).unwrap();
+    let mut psql = clean("psql");
+    psql.args(["--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--file"]);
+    Run::of(psql.arg(file).arg(db.url())).ok();
+}
+
 #[test]
-fn a_dry_runs_sql_can_be_run_by_hand() {
-    let db = Db::fresh(Grants::Open);
-    let sql = db.sessctl(&["migrate", "--dry-run"]).ok().stdout;
-    let mut client = db.client();
-    client.batch_execute("create schema sessctl").unwrap();
-    // A concurrent build has no place in the transaction that several statements in one message are.
-    client.batch_execute(&sql.replace(" concurrently", "")).unwrap();
+fn a_dry_runs_sql_runs_from_top_to_bottom_with_psql() {
+    if !has_psql() {
+        return;
+    }
+    for grants in BOTH_GENERATIONS {
+        let filled = Db::pasted(grants);
+        fill(&filled, 100);
+        let behind = Db::fresh(grants);
+        behind.sessctl(&["migrate", "--target", "7"]).ok();
+        let copy = Db::migrated(grants);
+        copy.client()
+            .batch_execute("drop table sessctl.schema_history")
+            .unwrap();
+        for db in [Db::fresh(grants), filled, behind, copy] {
+            psql(&db, &db.sessctl(&["migrate", "--dry-run"]).ok().stdout);
+            db.sessctl(&["migrate"]).ok().says("nothing to do");
+            db.sessctl(&["status"]).ok();
+            in_step(&db);
+        }
+    }
+}
+
+#[test]
+fn a_dry_runs_sql_applies_the_declared_lists() {
+    if !has_psql() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let list = "[table]\nplatforms = ['web', \"the team's\"]\nend-reasons = ['timeout', 'replaced']\nwithout-indexes = ['idx_user_sessions_status']\n";
+    fs::write(folder.path().join("sessctl.toml"), list).unwrap();
+    let run = |db: &Db, arguments: &[&str]| Run::of(db.command(arguments).current_dir(folder.path())).ok();
+    for db in [Db::fresh(Grants::Closed), Db::pasted(Grants::Open)] {
+        psql(&db, &run(&db, &["migrate", "--dry-run", "--yes"]).stdout);
+        run(&db, &["migrate"]).says("nothing to do");
+        run(&db, &["verify", "--strict"]).says("up to date");
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod adoption;
 mod config;
 mod doctor;
 mod entry_points;
+mod export;
 mod failing;
 mod faults;
 mod fuzz;

@@ -261,7 +261,7 @@ fn an_earlier_binary_does_its_work_on_this_schema() {
     }
 }
 
-fn later_migration() -> Migration {
+pub fn later_migration() -> Migration {
     let version = sessctl::migrations::all().last().unwrap().version() + 1;
     let sql = include_str!("fixtures/later_migration.sql");
     Migration::unapplied(&format!("V{version}__later"), sql).unwrap()
@@ -278,15 +278,15 @@ fn try_to_migrate_later(db: &Db) -> Result<Vec<i32>, Failure> {
     })
 }
 
-fn migrate_later(db: &Db) -> Vec<i32> {
+pub fn migrate_later(db: &Db) -> Vec<i32> {
     try_to_migrate_later(db).unwrap()
 }
 
 /// Counts the functions in schema sessctl.
-const FUNCTIONS: &str = "select count(*) from pg_proc where pronamespace = 'sessctl'::regnamespace";
+pub const FUNCTIONS: &str = "select count(*) from pg_proc where pronamespace = 'sessctl'::regnamespace";
 
 /// What the role may run of the functions in schema sessctl, and whether it may delete sessions.
-fn rights(db: &Db, role: &str) -> (i64, bool) {
+pub fn rights(db: &Db, role: &str) -> (i64, bool) {
     let sql = format!(
         "select count(*) filter (where has_function_privilege('{role}', p.oid, 'execute')),
            has_table_privilege('{role}', 'public.user_sessions', 'delete')

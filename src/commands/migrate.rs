@@ -119,7 +119,11 @@ impl Args {
     async fn bring_up(&self, database: &Database, asked: Asked, context: &Context<'_>) -> Result<Box<dyn Report>> {
         let plan = Plan::read(database, asked).await?;
         if self.dry_run {
-            return Ok(Box::new(DryRun::of(plan, context.terminal.is_verbose())));
+            return Ok(Box::new(DryRun::of(
+                plan,
+                context.terminal.is_verbose(),
+                self.lock_timeout,
+            )));
         }
         let note = |text: &str| context.terminal.note(text);
         let is_verbose = context.terminal.is_verbose();

@@ -5,6 +5,7 @@ pub mod config;
 pub mod demo;
 pub mod doctor;
 pub mod end_inactive;
+pub mod export;
 pub mod generate;
 mod maintenance;
 pub mod migrate;

@@ -83,8 +83,11 @@ impl ListChange {
     pub(crate) fn sql(&self) -> String {
         let steps = [Step::Add, Step::Validate(self.new_name()), Step::Swap];
         let steps = steps.iter().filter(|_| self.line.is_some());
-        let statements = steps.map(|step| self.statement(step)).chain([self.store()]);
-        statements.map(|sql| sql + ";\n").collect()
+        let statements = steps.map(|step| match step {
+            Step::Swap => format!("begin;\n{};\ncommit", self.statement(step)),
+            _ => self.statement(step),
+        });
+        statements.chain([self.store()]).map(|sql| sql + ";\n").collect()
     }
 
     fn new_name(&self) -> String {
@@ -247,6 +250,27 @@ pub(super) fn settings(declared: &Declared, set: &str) -> String {
     };
     let keys = LISTS.iter().map(|spec| spec.key).chain([WITHOUT_INDEXES]);
     keys.map(statement).collect()
+}
+
+/// Statements that give a table without rows the declared lists.
+pub(super) fn on_empty_table(declared: &Declared) -> String {
+    let statements = |(spec, list): (&'static ListSpec, &Vec<String>)| {
+        let list = list.clone();
+        let change = ListChange {
+            spec,
+            list,
+            may_narrow: true,
+            line: None,
+        };
+        format!(
+            "alter table public.user_sessions\n  drop constraint if exists {name}, add constraint {name} check ({});\n{};\n",
+            change.condition(),
+            change.store(),
+            name = spec.constraint
+        )
+    };
+    let declared = LISTS.iter().filter_map(|spec| Some((spec, declared.get(spec.key)?)));
+    declared.map(statements).collect()
 }
 
 /// What is to be done so that the lists are as declared. `has_first`: the migration that makes the table is applied.

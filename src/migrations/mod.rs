@@ -15,6 +15,7 @@ mod preflight;
 mod repair;
 mod replaced;
 mod runner;
+mod script;
 
 use std::time::{Duration, Instant};
 
@@ -30,9 +31,11 @@ use preflight::{Changes, preflight};
 pub(crate) use history::{Applied, History};
 use lists::ListChange;
 use omitted::IndexChange;
-pub(crate) use repair::RepairPlan;
 #[doc(hidden)]
 pub use repair::repair_with;
+pub(crate) use repair::{RepairPlan, record_sql};
+pub(crate) use runner::history_table;
+pub(crate) use script::{declares, export};
 
 #[allow(missing_docs, clippy::unwrap_used)]
 mod embedded {
@@ -194,6 +197,11 @@ impl Plan {
         index.is_some_and(|index| OptionalIndex::omitted(&self.declared).contains(&index))
     }
 
+    /// A migration with its history row, in the transaction that it needs.
+    pub fn script(&self, migration: &Migration, lock_timeout: Duration) -> String {
+        script::script(migration, self.is_omitted(migration), lock_timeout)
+    }
+
     fn newest(&self) -> i32 {
         self.ours.last().map_or(0, Migration::version)
     }
@@ -286,6 +294,13 @@ pub async fn apply_with(database: &Database, later: Migration, facts: Option<Fac
     let plan = Plan::of(ours, &versions, database, Asked::default()).await?;
     let applied = plan.apply(database, LockLimits::OF_TESTS, &|_| {}).await?;
     Ok(applied.into_iter().map(Migration::version).collect())
+}
+
+/// The text of an exported file of the release that has one migration more, for a folder whose files bring version `after`.
+#[doc(hidden)]
+pub fn export_with(later: Migration, after: i32) -> String {
+    let ours: Vec<Migration> = all().into_iter().chain([later]).collect();
+    export(&ours, after, &Declared::default(), "20300101000000")
 }
 
 /// How long migrations wait for locks.

@@ -154,6 +154,18 @@ impl RepairPlan {
     }
 }
 
+/// The statements that record migrations whose work is there, the history's table included.
+pub(crate) fn record_sql(migrations: &[Migration]) -> String {
+    let versions: Vec<String> = migrations.iter().map(|m| m.version().to_string()).collect();
+    format!(
+        "{}revoke all on sessctl.schema_history from public, anon, authenticated, service_role;\n\
+         delete from sessctl.schema_history where version in ({});\n{}",
+        history_table(),
+        versions.join(", "),
+        super::script::record(migrations)
+    )
+}
+
 /// Writes the history's rows of migrations whose work is there.
 pub(super) async fn record(
     database: &Database,
@@ -164,26 +176,7 @@ pub(super) async fn record(
     if migrations.is_empty() {
         return Ok(());
     }
-    let rows: Vec<String> = migrations
-        .iter()
-        .map(|m| {
-            format!(
-                "({}, '{}', to_char(now() at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), '{}')",
-                m.version(),
-                m.name(),
-                m.checksum()
-            )
-        })
-        .collect();
-    let versions: Vec<String> = migrations.iter().map(|m| m.version().to_string()).collect();
-    let sql = format!(
-        "{}revoke all on sessctl.schema_history from public, anon, authenticated, service_role;\n\
-         delete from sessctl.schema_history where version in ({});\n\
-         insert into sessctl.schema_history (version, name, applied_on, checksum) values {};",
-        history_table(),
-        versions.join(", "),
-        rows.join(", ")
-    );
+    let sql = record_sql(migrations);
     let applying = Repairing { database, limits, note };
     applying
         .attempt("the history of migrations", async || Ok(database.run(&sql).await?))

@@ -83,7 +83,7 @@ impl AsyncMigrate for Connection<'_> {
 }
 
 /// What makes refinery's table where it is missing, in a schema that the API can't see.
-pub(super) fn history_table() -> String {
+pub(crate) fn history_table() -> String {
     let table = include_str!("../schema/objects/tables/sessctl.schema_history.sql");
     format!("create schema if not exists sessctl;\n{table}")
 }

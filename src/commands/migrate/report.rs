@@ -1,11 +1,12 @@
 //! How `sessctl migrate` shows what it did, or would do.
 
 use std::io;
+use std::time::Duration;
 
 use refinery::Migration;
 use serde::Serialize;
 
-use crate::migrations::Plan;
+use crate::migrations::{Plan, history_table, record_sql};
 use crate::output::{Page, Report, Style};
 
 /// One migration.
@@ -64,6 +65,9 @@ impl Report for Outcome {
 #[derive(Serialize)]
 pub(super) struct DryRun {
     recorded: Vec<Step>,
+    /// What makes the history, with the rows of the recorded; absent where it is there.
+    #[serde(skip)]
+    history: Option<String>,
     pending: Vec<Pending>,
     /// What tells the migrations what is declared.
     #[serde(skip)]
@@ -84,17 +88,26 @@ pub(super) struct Pending {
     step: Step,
     /// Absent where it is recorded and not run.
     sql: Option<String>,
+    /// The same with its history row, in the transaction that it needs.
+    #[serde(skip)]
+    script: String,
 }
 
 impl DryRun {
-    /// `is_verbose`: people see each right that is revoked. Programs always do.
-    pub(super) fn of(plan: Plan, is_verbose: bool) -> Self {
+    /// `is_verbose`: people see each right that is revoked. Programs always do. `lock_timeout`: for the statements of a transaction.
+    pub(super) fn of(plan: Plan, is_verbose: bool, lock_timeout: Duration) -> Self {
         let pending = plan.pending.iter().map(|migration| Pending {
             step: migration.into(),
             sql: migration.sql().filter(|_| !plan.is_omitted(migration)).map(Into::into),
+            script: plan.script(migration, lock_timeout),
         });
+        let history = match plan.unrecorded.as_slice() {
+            [] => (plan.version == 0 && !plan.pending.is_empty()).then(history_table),
+            unrecorded => Some(record_sql(unrecorded)),
+        };
         Self {
             recorded: plan.unrecorded.iter().map(Into::into).collect(),
+            history,
             pending: pending.collect(),
             settings: plan.settings("set"),
             declared: Some(plan.declared_sql()).filter(|sql| !sql.is_empty()),
@@ -116,16 +129,19 @@ impl Report for DryRun {
         for line in &self.listed {
             out.line(format!("-- {line}"))?;
         }
+        // What a failed statement leaves out, those behind it need.
+        out.line("-- runs from top to bottom with psql -v ON_ERROR_STOP=1, outside of a transaction")?;
         if self.declared.is_some() && !self.pending.is_empty() {
             out.lines(&self.settings)?;
         }
-        for Pending { step, sql } in &self.pending {
+        if let Some(sql) = &self.history {
+            out.line("")?;
+            out.lines(sql)?;
+        }
+        for Pending { step, script, .. } in &self.pending {
             out.line("")?;
             out.line(out.paint(Style::Bold, &format!("-- V{} {}", step.version, step.name)))?;
-            match sql {
-                Some(sql) => out.lines(sql.trim_end())?,
-                None => out.line("-- recorded, and not run: its index is left out")?,
-            }
+            out.lines(script)?;
         }
         if let Some(sql) = &self.declared {
             out.line("")?;
