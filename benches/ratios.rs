@@ -46,6 +46,8 @@ const QUICK_RUNS: usize = 21;
 struct Data {
     name: &'static str,
     original: bool,
+    /// The indexes that it leaves out, separated by commas.
+    without: &'static str,
     order: &'static str,
     ended: u64,
     active: u64,
@@ -56,6 +58,7 @@ const fn data(name: &'static str, order: &'static str, ended: u64, active: u64, 
     Data {
         name,
         original: false,
+        without: "",
         order,
         ended,
         active,
@@ -72,6 +75,12 @@ const FEW: Data = data("few", "time", 100, 1, 0);
 const ORIGINAL: Data = Data {
     name: "original",
     original: true,
+    ..CORRELATED
+};
+/// Without the indexes that only reads use.
+const MINIMAL: Data = Data {
+    name: "minimal",
+    without: "idx_user_sessions_platform,idx_user_sessions_status,idx_user_sessions_started_at,idx_user_sessions_last_activity",
     ..CORRELATED
 };
 
@@ -335,7 +344,11 @@ impl Lab {
                 .batch_execute(ORIGINAL_SCRIPT)
                 .unwrap();
         } else {
-            Run::of(sessctl().env("DATABASE_URL", url).arg("migrate")).ok();
+            let mut migrate = sessctl();
+            migrate
+                .env("DATABASE_URL", url)
+                .env("SESSCTL_TABLE_WITHOUT_INDEXES", data.without);
+            Run::of(migrate.arg("migrate")).ok();
         }
         let settings = format!(
             "set bench.ended = {ended}; set bench.active = {active}; set bench.stale = {stale}; set bench.stored = {};",
@@ -454,14 +467,7 @@ impl Lab {
         let measure = |data: &'static Data| {
             let copy = self.copy(data);
             let (beats, ()) = beside(&copy, &self.active(data), 2, Duration::ZERO, || sleep(SPAN));
-            // The clients' statistics arrive with their last breath.
-            sleep(Duration::from_millis(500));
-            let share = "select n_tup_hot_upd * 100.0::float8 / n_tup_upd from pg_stat_user_tables
-                where relname = 'user_sessions'";
-            (
-                beats.len() as f64 / SPAN.as_secs_f64(),
-                copy.client().query_one(share, &[]).unwrap().get::<_, f64>(0),
-            )
+            (beats.len() as f64 / SPAN.as_secs_f64(), hot_share(&copy))
         };
         let (mut floor, mut ours) = (vec![], vec![]);
         for _ in 0..self.runs {
@@ -490,6 +496,57 @@ impl Lab {
                 result: format!("{ours_hot:.1} %"),
                 met: ours_hot >= 99.0,
             },
+        ]
+    }
+
+    /// Heartbeats, a sweep and a cleanup, with all indexes and without those that only reads use. The app writes last_activity_at with
+    /// each heartbeat.
+    fn minimal(&self) -> Vec<Row> {
+        const SPAN: Duration = Duration::from_secs(8);
+        const BEAT: &str =
+            "update public.user_sessions set last_heartbeat_at = now(), last_activity_at = now() where session_id = $1";
+        let beats = |data: &'static Data| {
+            let copy = self.copy(data);
+            let (beats, ()) = beside_with(BEAT, &copy, &self.active(data), 2, Duration::ZERO, || sleep(SPAN));
+            (beats.len() as f64 / SPAN.as_secs_f64(), hot_share(&copy))
+        };
+        let takes = |data: &'static Data, case: &Batches| self.copy(data).process(case.sessctl).0;
+        let (mut all, mut least) = ([vec![], vec![], vec![], vec![]], [vec![], vec![], vec![], vec![]]);
+        for _ in 0..self.runs {
+            for (data, values) in [(&CORRELATED, &mut all), (&MINIMAL, &mut least)] {
+                let (beats, share) = beats(data);
+                values[0].push(beats);
+                values[1].push(share);
+                values[2].push(takes(data, &SWEEP));
+                values[3].push(takes(data, &CLEANUP));
+            }
+        }
+        eprintln!("all indexes {all:.0?}, the least {least:.0?}");
+        let row = |what: &str, goal: &str, number: usize, show: fn(f64) -> String, met: fn(f64) -> bool| {
+            let ratio = median(&pairs(&least[number], &all[number]));
+            Row {
+                what: what.into(),
+                goal: goal.into(),
+                floor: show(median(&all[number])),
+                ours: show(median(&least[number])),
+                result: format!("{ratio:.2}"),
+                met: met(ratio),
+            }
+        };
+        let mut hot = row("  HOT share", "≥ 99 %", 1, |share| format!("{share:.1} %"), |_| true);
+        hot.met = median(&least[1]) >= 99.0;
+        hot.result.clone_from(&hot.ours);
+        vec![
+            row(
+                "heartbeats a second that write last_activity_at, all indexes against the least",
+                "≥ 1.0",
+                0,
+                |beats| format!("{beats:.0}"),
+                |ratio| ratio >= 1.0,
+            ),
+            hot,
+            row("  the sweep", "≤ 1.0", 2, time, |ratio| ratio <= 1.0),
+            row("  the cleanup", "≤ 1.0", 3, time, |ratio| ratio <= 1.0),
         ]
     }
 
@@ -603,9 +660,31 @@ fn old_transaction(copy: &Copy<'_>) -> Client {
     client
 }
 
+/// How many percent of the updates were HOT.
+fn hot_share(copy: &Copy<'_>) -> f64 {
+    // The clients' statistics arrive with their last breath.
+    sleep(Duration::from_millis(500));
+    let share =
+        "select n_tup_hot_upd * 100.0::float8 / n_tup_upd from pg_stat_user_tables where relname = 'user_sessions'";
+    copy.client().query_one(share, &[]).unwrap().get(0)
+}
+
+/// [`beside_with`] heartbeats that write nothing else.
+fn beside<T>(
+    copy: &Copy<'_>,
+    sessions: &[String],
+    clients: u64,
+    every: Duration,
+    work: impl FnOnce() -> T,
+) -> (Vec<f64>, T) {
+    let beat = "update public.user_sessions set last_heartbeat_at = now() where session_id = $1";
+    beside_with(beat, copy, sessions, clients, every, work)
+}
+
 /// Does the work while clients send heartbeats, each one at most `every` so long; gives the beats' latencies in
 /// milliseconds. A beat counts if it began during the work.
-fn beside<T>(
+fn beside_with<T>(
+    sql: &str,
     copy: &Copy<'_>,
     sessions: &[String],
     clients: u64,
@@ -619,7 +698,6 @@ fn beside<T>(
     let url = copy.url();
     let beat = |seed: u64| {
         let mut client = Client::connect(&url, NoTls).unwrap();
-        let sql = "update public.user_sessions set last_heartbeat_at = now() where session_id = $1";
         let statement = client.prepare(sql).unwrap();
         let (mut chance, mut beats) = (Chance::of(seed), Vec::new());
         ready.wait();
@@ -735,8 +813,9 @@ fn main() {
     for (_, what, data, arguments) in IDLE.iter().filter(|case| wanted(case.0)) {
         rows.extend(lab.idle(what, data, arguments));
     }
-    let others: [(&str, &dyn Fn() -> Vec<Row>); 5] = [
+    let others: [(&str, &dyn Fn() -> Vec<Row>); 6] = [
         ("heartbeats", &|| lab.heartbeats()),
+        ("minimal", &|| lab.minimal()),
         ("p99-cleanup", &|| lab.beats_beside(&CLEANUP)),
         ("p99-sweep", &|| lab.beats_beside(&SWEEP)),
         ("memory", &|| lab.memory()),
