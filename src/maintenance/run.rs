@@ -40,6 +40,8 @@ struct Start {
     /// Nothing is due here, and another run is running.
     skipped: bool,
     candidates: Option<Candidates>,
+    /// The last run's minutes or days, where they matter.
+    last_threshold: Option<i32>,
     /// The sessions to settle first.
     unsettled: Candidates,
 }
@@ -126,13 +128,15 @@ pub async fn run(
         outcome.skipped = start.skipped;
         run.is_settling = !start.unsettled.is_done();
         if start.due || run.is_settling {
-            run.unless_halted("stopped before anything was done", async |run| {
-                match run.question(&outcome.cutoff).await? {
-                    Some(question) => confirm(&question).await,
-                    None => Ok(()),
-                }
-            })
-            .await?;
+            if start.last_threshold.is_some_and(|last| last > work.threshold) {
+                run.unless_halted("stopped before anything was done", async |run| {
+                    match run.question(&outcome.cutoff).await? {
+                        Some(question) => confirm(&question).await,
+                        None => Ok(()),
+                    }
+                })
+                .await?;
+            }
             run.strategy = match start.candidates {
                 _ if run.is_settling => Strategy::Candidates(start.unsettled),
                 Some(candidates) => Strategy::Candidates(candidates),
