@@ -7,17 +7,17 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use postgres_protocol::escape::escape_literal;
 use serde::Deserialize;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
+use super::declaration::{array, store};
 use super::{Applying, LOCK_ATTEMPTS, Refusal, lock, lock_pauses};
 use crate::database::{Database, QueryError};
 use crate::failure::Failure;
 use crate::output::count;
 use crate::retry::retry;
-use crate::schema::{Declared, LISTS, ListSpec, WITHOUT_INDEXES, is_same, without};
+use crate::schema::{Declared, LISTS, ListSpec, is_same, without};
 
 const STATE_SQL: &str = include_str!("lists.sql");
 const MISFITS_SQL: &str = include_str!("lists_misfits.sql");
@@ -219,37 +219,6 @@ enum Step {
     Drop,
     /// Nothing but to store the declaration.
     Done,
-}
-
-fn literal(text: &str) -> String {
-    escape_literal(text).trim().to_owned()
-}
-
-/// A list as SQL has it.
-fn array(list: &[String]) -> String {
-    let literals: Vec<String> = list.iter().map(|value| literal(value)).collect();
-    format!("array[{}]", literals.join(", "))
-}
-
-/// The statement that keeps a declaration in the database.
-pub(super) fn store(key: &str, list: &[String]) -> String {
-    format!(
-        "insert into sessctl.declared (key, list) values ('{key}', {}::text[])\n  \
-         on conflict (key) do update set list = excluded.list, applied_at = now()",
-        array(list)
-    )
-}
-
-/// Statements that tell the migrations which lists and indexes a new table gets; `set` makes a setting. Without a declaration they are
-/// the script's, whatever a role or a database has set.
-pub(super) fn settings(declared: &Declared, set: &str) -> String {
-    let statement = |key: &str| {
-        let json = declared.get(key).map(|list| serde_json::json!(list).to_string());
-        let name = key.replace('-', "_");
-        format!("{set} sessctl.{name} = {};\n", literal(&json.unwrap_or_default()))
-    };
-    let keys = LISTS.iter().map(|spec| spec.key).chain([WITHOUT_INDEXES]);
-    keys.map(statement).collect()
 }
 
 /// Statements that give a table without rows the declared lists.

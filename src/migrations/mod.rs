@@ -5,6 +5,7 @@
 
 mod after;
 mod applying;
+mod declaration;
 mod error;
 mod history;
 mod index;
@@ -220,7 +221,7 @@ impl Plan {
 
     /// Statements that tell a migration the lists. `set`: how a setting is made.
     pub fn settings(&self, set: &str) -> String {
-        lists::settings(&self.declared, set)
+        declaration::settings(&self.declared, set)
     }
 
     /// The version that the database has once this is done.

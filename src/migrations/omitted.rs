@@ -3,7 +3,8 @@
 
 use refinery::Migration;
 
-use super::lists::{State, store};
+use super::declaration::store;
+use super::lists::State;
 use super::{Applying, Refusal, index, lock, lock_pauses, runner};
 use crate::failure::Failure;
 use crate::retry::retry;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use refinery::Migration;
 
-use super::{NO_TRANSACTION, history_table, lists, omitted};
+use super::{NO_TRANSACTION, declaration, history_table, lists, omitted};
 use crate::schema::{Declared, LISTS, OptionalIndex, WITHOUT_INDEXES};
 
 /// A migration with its history row, in the transaction that it needs.
@@ -55,7 +55,7 @@ pub(crate) fn export(ours: &[Migration], after: i32, declared: &Declared, timest
     let rows: Vec<String> = ours.iter().map(row).collect();
     let checks = LISTS.iter().filter(|spec| declared.contains_key(spec.key));
     let checks: Vec<&str> = checks.map(|spec| spec.constraint).collect();
-    let before = format!("{}\n{}", history_table(), lists::settings(declared, "set local"));
+    let before = format!("{}\n{}", history_table(), declaration::settings(declared, "set local"));
     let migrations = ours
         .iter()
         .filter(|migration| migration.version() > after)
@@ -144,13 +144,15 @@ fn exported_declaration(ours: &[Migration], after: i32, declared: &Declared) -> 
                 _ => {}
             }
         }
-        sql += &format!("{};\n", lists::store(WITHOUT_INDEXES, list));
+        sql += &format!("{};\n", declaration::store(WITHOUT_INDEXES, list));
     }
     indented(&sql).trim_end().to_owned()
 }
 
 /// Whether an exported file has this declaration.
 pub(crate) fn declares(text: &str, declared: &Declared) -> bool {
-    let mut stores = declared.iter().map(|(key, list)| indented(&lists::store(key, list)));
+    let mut stores = declared
+        .iter()
+        .map(|(key, list)| indented(&declaration::store(key, list)));
     stores.all(|store| text.contains(store.trim_end()))
 }
