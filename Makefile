@@ -1,6 +1,8 @@
 # make help lists the targets.
 .DEFAULT_GOAL := help
 CARGO := cargo
+# Most tests wait, for a server or for time to pass: two for each processor.
+export RUST_TEST_THREADS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
