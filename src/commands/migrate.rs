@@ -75,7 +75,7 @@ impl Args {
                 // Without it the server would go on with the statement, for a client that is gone.
                 cancel.cancel().await;
                 return Err(Failure::interrupted(
-                    "stopped: what was reported as applied stays, the one at work was rolled back, or its index is left to be built anew",
+                    "stopped: migrations reported as applied stay; the one that was running was rolled back, or its index will be rebuilt",
                 ).hint(if self.repair { "run sessctl migrate --repair again to go on" } else { "run sessctl migrate again to go on" }).into());
             }
         }?;

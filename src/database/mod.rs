@@ -302,7 +302,7 @@ impl Database {
         }
     }
 
-    /// [`QueryError::explain`], and where a lock was in the way, who holds it; where the table is missing, where it is. Ends
+    /// [`QueryError::explain`], and where a lock was in the way, the session that holds it; where the table is missing, where it is. Ends
     /// the transaction that failed.
     pub async fn explain(&self, error: QueryError, what: &str) -> Failure {
         let is_held = error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE);

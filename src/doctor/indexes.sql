@@ -1,5 +1,5 @@
 -- The indexes that only reads use, whether a query found a row by each (doctor's own look for implausible times finds none in a table
--- without any), and since when the statistics count, in seconds: a crash or an upgrade of the server begins them anew. $1: their
+-- without any), and since when the statistics count, in seconds: a crash or an upgrade of the server resets them. $1: their
 -- names.
 select json_build_object(
   'rows', greatest(t.n_live_tup, c.reltuples)::bigint,

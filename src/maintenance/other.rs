@@ -1,4 +1,4 @@
-//! The run that keeps this one out. One that does so again and again, or for long, is told to whoever reads cron's mail.
+//! The run that keeps this one out. One that does so repeatedly, or for long, is reported even with --quiet, so that cron mails it.
 
 use std::time::Duration;
 
@@ -56,7 +56,7 @@ impl OtherRun {
         if self.rows > 0 {
             text = format!("{text} ({} {} so far)", count(self.rows), job.done);
         }
-        format!("{text}; this one did nothing")
+        format!("{text}; this one leaves the work to it")
     }
 
     /// What to do about one that is stuck.
@@ -94,7 +94,7 @@ mod tests {
         assert!(other.is_stuck());
         assert_eq!(
             other.sentence(&CLEANUP),
-            "another run of cleanup has been running for 15m 1s; this one did nothing"
+            "another run of cleanup has been running for 15m 1s; this one leaves the work to it"
         );
         assert!(other.hint().contains("select pg_terminate_backend(42)"));
     }

@@ -109,7 +109,7 @@ async fn hint(database: &Database, db: &DbError) -> Option<String> {
     }
     if *code == SqlState::DEPENDENT_OBJECTS_STILL_EXIST {
         return Some(
-            "the object must be made anew, and yours depend on it: drop those named, run sessctl migrate, and create \
+            "the object must be recreated, and yours depend on it: drop those named, run sessctl migrate, and create \
              them again; nothing of this migration was kept"
                 .into(),
         );

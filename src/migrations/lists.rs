@@ -1,7 +1,7 @@
 //! Gives the CHECKs on platform and end_reason the lists that the team declares, and keeps the declaration in the database.
 //!
 //! A CHECK that is there is replaced in four steps, so that writers wait for none of them: the new one is added for new rows,
-//! then validated, then it takes the old one's name. Each transaction looks anew how far this is, so that a crash, or another
+//! then validated, then it takes the old one's name. Each transaction checks again how far this is, so that a crash, or another
 //! migrate, may come between any two.
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
--- The run that keeps this one out: what its record says, and who holds the lock of the job (see sessctl.lock_job). Times in
+-- The run that keeps this one out: what its record says, and the session that holds the lock of the job (see sessctl.lock_job). Times in
 -- seconds. Who holds it is seen by everybody, since when not by every role.
 select json_build_object(
   'source', r.source,
