@@ -457,6 +457,27 @@ fn a_build_that_waits_for_a_writer_who_came_just_before_names_it() {
 }
 
 #[test]
+fn a_build_is_not_cut_off_by_the_lock_timeout_of_the_role() {
+    for arguments in [&["migrate"][..], &["migrate", "--repair"]] {
+        let db = before_the_last_index();
+        let role = format!("alter role postgres in database {} set lock_timeout = '300ms'", db.name);
+        db.admin().batch_execute(&role).unwrap();
+        let mut writer = db.client();
+        let mut transaction = writer.transaction().unwrap();
+        transaction
+            .batch_execute("update public.user_sessions set last_heartbeat_at = now()")
+            .unwrap();
+        let mut migrate = Running::start(db.command(arguments));
+        // It is told after a second of waiting, when the limit of the role has passed.
+        migrate.wait_to_say("the build waits for");
+        transaction.rollback().unwrap();
+        let run = migrate.end().ok();
+        assert!(!run.stderr.contains("lock timeout"), "{}", run.stderr);
+        in_step(&db);
+    }
+}
+
+#[test]
 fn a_build_cut_off_by_the_servers_time_limit_says_which_connection_to_use() {
     let db = before_the_last_index();
     let mut old = db.client();

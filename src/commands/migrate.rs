@@ -68,6 +68,9 @@ impl Args {
             may_narrow: self.yes,
         };
         let database = context.connect_to_change("migrate").await?.without_statement_timeout();
+        let database = context
+            .until_stopped(async { Ok(database.without_lock_timeout().await?) })
+            .await?;
         let cancel = database.canceller();
         let outcome = tokio::select! {
             outcome = self.migrate(&database, asked, context) => outcome,

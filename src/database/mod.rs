@@ -126,6 +126,45 @@ impl Database {
         }
     }
 
+    /// The same without the lock_timeout that a role or a database may have, where the server, or a pooler before it, lets a client
+    /// lift it. A concurrent index build needs that: it waits for older transactions, and can set no limit of its own.
+    ///
+    /// # Errors
+    /// As of [`Self::connect`].
+    pub(crate) async fn without_lock_timeout(self) -> Result<Self, Failure> {
+        if self.has_no_lock_timeout().await {
+            return Ok(self);
+        }
+        let Self {
+            target,
+            command,
+            statement_timeout,
+            ..
+        } = &self;
+        let (target, command, statement_timeout) = (target.clone(), command.clone(), *statement_timeout);
+        // The pool may have one connection.
+        self.close().await;
+        let mut lifted = target.clone();
+        let options = target.config.get_options().unwrap_or_default();
+        lifted.config.options(format!("{options} -c lock_timeout=0"));
+        // A pooler may refuse the parameter.
+        let database = match Self::connect(&lifted, &command).await {
+            Ok(database) => database,
+            Err(_) => Self::connect(&target, &command).await?,
+        };
+        Ok(Self {
+            statement_timeout,
+            ..database
+        })
+    }
+
+    async fn has_no_lock_timeout(&self) -> bool {
+        let shown = self.rows("show lock_timeout").await.unwrap_or_default();
+        shown
+            .iter()
+            .any(|message| matches!(message, SimpleQueryMessage::Row(row) if row.get(0) == Some("0")))
+    }
+
     /// The database this is a connection to.
     pub fn target(&self) -> &Target {
         &self.target
