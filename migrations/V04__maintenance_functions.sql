@@ -262,7 +262,7 @@ begin
 end
 $$;
 
--- Is there a session to delete? Stops at the first.
+-- Is there a session to delete? Stops at the first. Nearly always the index alone says that there is none: see sessctl.settle_due.
 create or replace function sessctl.cleanup_is_due(cutoff timestamptz)
 returns boolean
 language plpgsql
@@ -274,7 +274,10 @@ set jit = off
 set lock_timeout = '1s'
 as $$
 begin
-  return exists (select from sessctl.ended_session s where s.ended_at < cutoff);
+  if not exists (select from only public.user_sessions as s where s.ended_at < cutoff and s.status not in ('active', 'idle')) then
+    return false;
+  end if;
+  return exists (select from sessctl.ended_session as s where s.ended_at < cutoff);
 end
 $$;
 
@@ -358,6 +361,8 @@ $$;
 
 -- The sessions to settle, at most max_rows: listed as sessctl.end_inactive_due lists its own, and found by indexes alone, so that
 -- the cost follows their number. max_rows: more than fit on a page.
+-- Nearly always there is none. The indexes alone say so where none holds what may be implausible, and the query of the view need
+-- not be planned, which takes longer than all else in a run without work.
 create or replace function sessctl.settle_due(max_rows integer, from_page_of tid default null)
 returns tid[]
 language plpgsql
@@ -374,6 +379,18 @@ as $$
 declare
   from_row constant tid := ('(' || split_part(trim('(' from from_page_of::text), ',', 1) || ',0)')::tid;
 begin
+  if not (
+    exists (
+      select from only public.user_sessions as s
+      where s.status in ('ended', 'timeout') and (s.ended_at is null or s.ended_at < s.started_at)
+    )
+    or exists (
+      select from only public.user_sessions as s
+      where s.status in ('ended', 'timeout') and (s.ended_at = '-infinity' or s.ended_at > now())
+    )
+  ) then
+    return '{}'::tid[];
+  end if;
   return array(
     select s.row_id
     from sessctl.ended_last_seen as s
@@ -997,14 +1014,15 @@ begin
 end
 $$;
 
--- A run that finds nothing to do, recorded. False: another run is running.
+-- A run that finds nothing to do, recorded. include_idle: of a sweep. False: another run is running.
 create or replace function sessctl.run_idle(
   run_id uuid,
   job_name text,
   source text,
   cutoff timestamptz,
   threshold integer,
-  generation integer default 0
+  generation integer default 0,
+  include_idle boolean default null
 )
 returns boolean
 language plpgsql
@@ -1016,7 +1034,7 @@ begin
     with counted as (
       update sessctl.job as j
       set last_run = run_id, last_success = run_id, last_success_at = clock_timestamp(), runs = j.runs + 1,
-        threshold = run_idle.threshold
+        threshold = run_idle.threshold, include_idle = coalesce(run_idle.include_idle, j.include_idle)
       where j.name = job_name and j.running is null and j.pruned_at > now() - interval '1 day'
         and j.table_id = 'public.user_sessions'::regclass and j.last_run is distinct from run_id
       returning true
@@ -1028,7 +1046,7 @@ begin
     end if;
   end if;
   if sessctl.run_begin_batch(run_id, job_name, source, generation, cutoff, threshold) then
-    perform sessctl.run_finish(run_id, 'done');
+    perform sessctl.run_finish(run_id, 'done'), sessctl.note_include_idle(include_idle);
     return true;
   end if;
   -- Done: recorded before, and the answer was lost.
@@ -1120,7 +1138,17 @@ begin
 end
 $$;
 
--- Notes whether runs end idle sessions too: without one that does, nothing ends them.
+-- The minutes or days of a job's newest run; null before the first. A function, so that a run without work need not plan it.
+create or replace function sessctl.last_threshold(job_name text)
+returns integer
+language sql
+stable
+set search_path = ''
+as $$
+  select j.threshold from sessctl.job as j where j.name = job_name
+$$;
+
+-- Notes whether sweeps end idle sessions too: without one that does, nothing ends them. Null: nothing is noted.
 create or replace function sessctl.note_include_idle(include_idle boolean)
 returns void
 language plpgsql
@@ -1299,10 +1327,10 @@ begin
     "rows" := sessctl.end_inactive_due(cutoff, list_size, option);
   end if;
   if "rows" = '{}'::tid[] then
-    if not sessctl.run_idle(run_id, job_name, sessctl.run_source(), cutoff, threshold) then
+    if not sessctl.run_idle(
+      run_id, job_name, sessctl.run_source(), cutoff, threshold, 0, case when job_name = 'end-inactive' then option end
+    ) then
       raise notice 'another run of % is running', job_name;
-    elsif job_name = 'end-inactive' then
-      perform sessctl.note_include_idle(option);
     end if;
     return;
   end if;

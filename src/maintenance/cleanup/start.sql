@@ -2,7 +2,7 @@
 -- the run is recorded, and over.
 select json_build_object(
   'cutoff', s.cutoff, 'due', s.due,
-  'last_threshold', (select j.threshold from sessctl.job as j where j.name = :job),
+  'last_threshold', case when s.due or cardinality(s.unsettled) > 0 then sessctl.last_threshold(:job) end,
   'skipped', not s.due and cardinality(s.unsettled) = 0
     and not sessctl.run_idle(:run, :job, :source, s.cutoff, :threshold, :generation),
   'unsettled', json_build_object(

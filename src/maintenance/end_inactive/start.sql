@@ -4,11 +4,10 @@ select json_build_object(
   'cutoff', s.cutoff, 'due', cardinality(s.due) > 0, 'skipped', s.is_skipped,
   'unsettled', json_build_object(
     'rows', array_to_string(s.unsettled, ' '), 'complete', cardinality(s.unsettled) < :list_size),
-  'candidates', json_build_object('rows', array_to_string(s.due, ' '), 'complete', cardinality(s.due) < :list_size),
-  'noted', case when s.is_idle and not s.is_skipped then sessctl.note_include_idle(:include_idle)::text end
+  'candidates', json_build_object('rows', array_to_string(s.due, ' '), 'complete', cardinality(s.due) < :list_size)
 )::text
 from (
-  select l.*, l.is_idle and not sessctl.run_idle(:run, :job, :source, l.cutoff, :threshold, :generation)
+  select l.*, l.is_idle and not sessctl.run_idle(:run, :job, :source, l.cutoff, :threshold, :generation, :include_idle)
   from (
     select d.*, cardinality(d.due) + cardinality(d.unsettled) = 0
     from (

@@ -1,4 +1,4 @@
--- Notes whether runs end idle sessions too: without one that does, nothing ends them.
+-- Notes whether sweeps end idle sessions too: without one that does, nothing ends them. Null: nothing is noted.
 create or replace function sessctl.note_include_idle(include_idle boolean)
 returns void
 language plpgsql

@@ -1,11 +1,12 @@
--- A run that finds nothing to do, recorded. False: another run is running.
+-- A run that finds nothing to do, recorded. include_idle: of a sweep. False: another run is running.
 create or replace function sessctl.run_idle(
   run_id uuid,
   job_name text,
   source text,
   cutoff timestamptz,
   threshold integer,
-  generation integer default 0
+  generation integer default 0,
+  include_idle boolean default null
 )
 returns boolean
 language plpgsql
@@ -17,7 +18,7 @@ begin
     with counted as (
       update sessctl.job as j
       set last_run = run_id, last_success = run_id, last_success_at = clock_timestamp(), runs = j.runs + 1,
-        threshold = run_idle.threshold
+        threshold = run_idle.threshold, include_idle = coalesce(run_idle.include_idle, j.include_idle)
       where j.name = job_name and j.running is null and j.pruned_at > now() - interval '1 day'
         and j.table_id = 'public.user_sessions'::regclass and j.last_run is distinct from run_id
       returning true
@@ -29,7 +30,7 @@ begin
     end if;
   end if;
   if sessctl.run_begin_batch(run_id, job_name, source, generation, cutoff, threshold) then
-    perform sessctl.run_finish(run_id, 'done');
+    perform sessctl.run_finish(run_id, 'done'), sessctl.note_include_idle(include_idle);
     return true;
   end if;
   -- Done: recorded before, and the answer was lost.

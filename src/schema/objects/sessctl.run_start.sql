@@ -33,10 +33,10 @@ begin
     "rows" := sessctl.end_inactive_due(cutoff, list_size, option);
   end if;
   if "rows" = '{}'::tid[] then
-    if not sessctl.run_idle(run_id, job_name, sessctl.run_source(), cutoff, threshold) then
+    if not sessctl.run_idle(
+      run_id, job_name, sessctl.run_source(), cutoff, threshold, 0, case when job_name = 'end-inactive' then option end
+    ) then
       raise notice 'another run of % is running', job_name;
-    elsif job_name = 'end-inactive' then
-      perform sessctl.note_include_idle(option);
     end if;
     return;
   end if;
