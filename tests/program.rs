@@ -568,6 +568,23 @@ fn summary_counts_by_platform_and_says_so_when_nobody_is_active() {
     db.sessctl(&["migrate", "--format", "csv"])
         .exits(2)
         .says("can't be written as csv");
+    // Whatever start clients make up: a session counts as if it had started between 2000 and now.
+    for (start, minutes) in [
+        ("infinity", 0.0),
+        ("2999-01-01", 0.0),
+        ("1999-12-31", 13e6),
+        ("0001-01-01", 13e6),
+        ("-infinity", 13e6),
+    ] {
+        client
+            .batch_execute(&format!(
+                "update public.user_sessions set started_at = '{start}' where platform = 'ios-widget'"
+            ))
+            .unwrap();
+        let json = db.sessctl(&["summary", "--format", "json"]).ok().json();
+        let average = json["platforms"][1]["avg_session_minutes"].as_f64().unwrap();
+        assert!((minutes..minutes * 2.0 + 1.0).contains(&average), "{start}: {average}");
+    }
 }
 
 #[test]
