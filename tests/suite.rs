@@ -17,6 +17,7 @@ mod guards;
 mod hints;
 mod hostile;
 mod indexes;
+mod large_tables;
 mod lists;
 mod maintenance;
 mod migrate;

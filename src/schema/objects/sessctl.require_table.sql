@@ -20,7 +20,7 @@ begin
   if kind <> 'r' then
     raise exception 'public.user_sessions is not an ordinary table'
       using errcode = 'wrong_object_type',
-        hint = 'sessctl maintains an ordinary table. How a partitioned one is kept small stands in the README under "Large tables".';
+        hint = 'sessctl maintains an ordinary table. See docs/large-tables.md for a partitioned one.';
   end if;
   if read_instead is not null then
     raise exception 'the views of sessctl read % instead of public.user_sessions', read_instead
