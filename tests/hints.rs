@@ -63,6 +63,56 @@ fn of_a_trigger_function_that_does_not_find_its_table_the_function_is_named() {
 }
 
 #[test]
+fn migrate_on_a_server_that_takes_no_writes_says_why_and_what_to_do() {
+    let made = "drop policy \"Users can view their own sessions\" on public.user_sessions";
+    for (db, sql, arguments) in [
+        (Db::fresh(Grants::Closed), "", &["migrate"][..]),
+        (Db::pasted(Grants::Open), "", &["migrate"]),
+        (
+            Db::migrated(Grants::Closed),
+            "",
+            &[
+                "migrate",
+                "--platforms",
+                "web,ios-external,ios-internal,ios-widget,macos-internal,tv",
+            ],
+        ),
+        (Db::migrated(Grants::Closed), made, &["migrate", "--repair"]),
+        (
+            Db::migrated(Grants::Closed),
+            "drop table sessctl.schema_history",
+            &["migrate"],
+        ),
+        (
+            Db::migrated(Grants::Closed),
+            "delete from sessctl.schema_history where version > 13",
+            &["migrate"],
+        ),
+    ] {
+        db.client().batch_execute(sql).unwrap();
+        db.admin()
+            .batch_execute(&format!(
+                "alter database {} set default_transaction_read_only = on",
+                db.name
+            ))
+            .unwrap();
+        db.sessctl(arguments)
+            .exits(3)
+            .says("read-only transaction")
+            .says("hint: the server takes no writes. If it is a replica, use the primary's connection string.");
+    }
+    // Where nothing is to be written it does not matter.
+    let db = Db::migrated(Grants::Closed);
+    db.admin()
+        .batch_execute(&format!(
+            "alter database {} set default_transaction_read_only = on",
+            db.name
+        ))
+        .unwrap();
+    db.sessctl(&["migrate"]).ok().says("nothing to do");
+}
+
+#[test]
 fn a_project_that_its_full_disk_made_read_only_can_be_cleaned_up_over_a_direct_connection() {
     let db = Db::migrated(Grants::Closed);
     crate::migrate::fill(&db, 3);
