@@ -67,7 +67,7 @@ fn is_refused(grants: Grants, case: &Case<'_>) {
         Some(sql) => execute(sql),
         None => execute(statements(&run)),
     }
-    db.sessctl(&["migrate"]).ok();
+    db.sessctl(&["migrate", "--yes"]).ok();
     db.sessctl(&["verify"]).ok();
     drop(db);
     admin("postgres").batch_execute(&format!("drop role {role}")).unwrap();
@@ -365,7 +365,7 @@ fn a_view_whose_columns_have_another_collation_is_replaced() {
                1::numeric as avg_session_minutes, now() as oldest_session, now() as latest_activity from public.user_sessions",
         )
         .unwrap();
-    db.sessctl(&["migrate"])
+    db.sessctl(&["migrate", "--yes"])
         .ok()
         .says("replaces view public.active_sessions_summary (platform text collate \"C\", ");
     db.sessctl(&["verify", "--strict"]).ok();
@@ -468,7 +468,7 @@ fn rows_that_violate_a_constraint() {
                 ))
                 .unwrap();
             let before = facts(&db);
-            db.sessctl(&["migrate"])
+            db.sessctl(&["migrate", "--yes"])
                 .exits(3)
                 .says("migration V01__create_user_sessions.sql failed")
                 .says(says)
@@ -477,7 +477,7 @@ fn rows_that_violate_a_constraint() {
             let schemas = "select count(*) from pg_namespace where nspname = 'sessctl'";
             assert_eq!(number(&mut db.client(), schemas), 0, "{change}");
             db.client().batch_execute("delete from public.user_sessions").unwrap();
-            db.sessctl(&["migrate"]).ok();
+            db.sessctl(&["migrate", "--yes"]).ok();
             db.sessctl(&["verify"]).ok();
         }
     }

@@ -394,7 +394,7 @@ fn rights_are_renewed_by_the_last_migration_where_one_before_it_lacks_a_function
             team.cron
         ))
         .unwrap();
-    db.sessctl(&["migrate"]).ok();
+    db.sessctl(&["migrate", "--yes"]).ok();
     let may = format!(
         "select has_function_privilege('{}', 'public.end_inactive_sessions(integer)', 'execute')::integer::bigint",
         team.cron

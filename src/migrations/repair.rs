@@ -8,7 +8,7 @@ use super::history::History;
 use super::preflight::{DEPENDENTS_SQL, by_object, dependents_of, refuse_unfit};
 use super::replaced::Declarations;
 use super::runner::{STATEMENT_TIMEOUT, history_table};
-use super::{LOCK_ATTEMPTS, LockLimits, Note, Refusal, after, all, index, lock, lock_pauses};
+use super::{LOCK_ATTEMPTS, LockLimits, Note, Refusal, after, all, index, known, lock, lock_pauses};
 use crate::database::{Database, QueryError};
 use crate::failure::Failure;
 use crate::retry::retry;
@@ -49,7 +49,9 @@ impl RepairPlan {
 
     /// [`Self::read`] with another schema than that of this binary.
     async fn of(wanted: Wanted, ours: Vec<Migration>, database: &Database) -> Result<Self, Failure> {
+        let versions = known::versions();
         let wanted = wanted.without(Declarations::of(&ours).all_drops());
+        let wanted = wanted.after(versions.iter().map(|(_, facts)| facts));
         let history = History::read(database).await?;
         let unrecorded = history.damaged(&ours)?;
         if history.is_behind(&ours) {

@@ -75,6 +75,11 @@ impl ListSpec {
         format!("CHECK (({} = ANY (ARRAY[{}])))", self.column, literals.join(", "))
     }
 
+    /// The values of the original script's list.
+    pub(crate) fn of_the_script(&self) -> Vec<String> {
+        self.of(&snapshot()).unwrap_or_default()
+    }
+
     /// The values that the CHECK of these facts allows. Absent where there is none, or it is no list.
     fn of(&self, facts: &Facts) -> Option<Vec<String>> {
         self.parse(facts.get(&self.object())?.get("definition")?)
