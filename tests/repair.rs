@@ -267,6 +267,24 @@ fn a_table_that_was_dropped_is_seen_by_migrate_and_made_by_the_repair() {
 }
 
 #[test]
+fn a_table_that_was_dropped_before_all_migrations_were_in_is_made_too() {
+    for grants in BOTH_GENERATIONS {
+        let db = Db::fresh(grants);
+        db.sessctl(&["migrate", "--target", "5"]).ok();
+        db.client()
+            .batch_execute("drop table public.user_sessions cascade")
+            .unwrap();
+        db.sessctl(&["migrate"])
+            .exits(3)
+            .says("public.user_sessions is missing")
+            .says("sessctl migrate --repair");
+        db.sessctl(&["migrate", "--repair"]).ok();
+        db.sessctl(&["migrate"]).ok().says("nothing to do");
+        db.sessctl(&["verify", "--strict"]).ok();
+    }
+}
+
+#[test]
 fn views_that_follow_a_renamed_table_read_the_one_that_has_its_name() {
     let db = Db::migrated(Grants::Closed);
     db.client()

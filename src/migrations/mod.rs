@@ -127,7 +127,8 @@ impl Plan {
             .hint("upgrade the project's database in the dashboard"));
         }
         let mut pending = history.pending(&ours)?;
-        if pending.is_empty() {
+        // The others would fail without the table.
+        if history.has_first() {
             database.require_sessions().await?;
         }
         known::refuse_lost_rows(&history, &pending)?;

@@ -29,12 +29,13 @@ pub(crate) struct RepairPlan {
 }
 
 impl RepairPlan {
-    /// Whether migrations are pending, so that the schema is not this version's.
+    /// Whether migrations are to be applied first, since the schema is not this version's.
     ///
     /// # Errors
     /// The server's.
     pub async fn is_behind(database: &Database) -> Result<bool, Failure> {
-        Ok(History::read(database).await?.is_behind(&all()))
+        let history = History::read(database).await?;
+        Ok(history.is_behind(&all()) && !is_without_table(database, &history).await)
     }
 
     /// Looks, and changes nothing.
@@ -53,19 +54,20 @@ impl RepairPlan {
         let wanted = wanted.without(Declarations::of(&ours).all_drops());
         let wanted = wanted.after(versions.iter().map(|(_, facts)| facts));
         let history = History::read(database).await?;
-        let unrecorded = history.damaged(&ours)?;
-        if history.is_behind(&ours) {
+        let newest = ours.last().map_or(0, Migration::version);
+        if history.is_behind(&ours) && !is_without_table(database, &history).await {
             return Err(
                 Failure::new("migrations are pending").hint("run sessctl migrate, then sessctl migrate --repair")
             );
         }
+        let unrecorded = history.damaged(&ours, newest)?;
         let found = Found::read(database).await?;
         let situation: Situation = database.ask(SITUATION_SQL, &[], FAILED).await?;
         situation.check(found.facts())?;
         refuse_unfit(database, &wanted.facts(&found), found.facts()).await?;
         let dependents = dependents_of(database, found.facts()).await?;
         Ok(Self {
-            version: history.version(),
+            version: newest.max(history.version()),
             repair: Repair::of(&wanted, &found, &situation, &dependents)?,
             unrecorded,
             wanted,
@@ -154,6 +156,12 @@ impl RepairPlan {
         after::renew_rights(database, &roles).await?;
         Ok(())
     }
+}
+
+/// Whether the table that the first migration made is gone: what is pending can't be applied without it, and there are no rows that it
+/// would have to change. All that this version makes is put back then.
+async fn is_without_table(database: &Database, history: &History) -> bool {
+    history.has_first() && database.require_sessions().await.is_err()
 }
 
 /// The statements that record migrations whose work is there, the history's table included.

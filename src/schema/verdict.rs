@@ -113,8 +113,9 @@ impl Verdict {
         let is_newer = |d: &Difference| d.object.kind == Kind::Migration && d.expected.is_none();
         // Rights are revoked from the API's roles on our objects; what a role has by itself is not the schema's.
         let is_repaired = |d: &Difference| {
-            let is_right = Grant::of(&d.property).is_some() && snapshot().contains_key(&d.object);
-            d.object.kind != Kind::Role && (d.expected.is_some() || is_right || d.property == "owner lacks")
+            let is_right = Grant::of(&d.property).is_some_and(Grant::is_of_api) && snapshot().contains_key(&d.object);
+            let is_ours = d.class == Class::Drift && d.object.kind != Kind::Role;
+            is_ours && (d.expected.is_some() || is_right || d.property == "owner lacks")
         };
         if !self.pending.is_empty() {
             return "run sessctl migrate";
