@@ -2,9 +2,11 @@
 
 use std::process::Command;
 
-use sessctl::sandbox::Grants;
+use postgres::{Client, NoTls};
+use sessctl::sandbox::{Grants, Options, Sandbox};
 
-use crate::common::{Db, Run, number, sessctl_on};
+use crate::common::running::wait_until;
+use crate::common::{Db, ORIGINAL_SCRIPT, Run, block_on, number, sessctl_on};
 use crate::doctor::checks;
 
 const COMMANDS: [&str; 3] = ["end-inactive", "cleanup", "summary"];
@@ -180,4 +182,48 @@ fn a_table_of_the_platforms_superuser_is_told_as_one() {
         .unwrap();
     assert_eq!(checks(&db.sessctl(&["doctor", "--format", "json"]))["role"].0, "ok");
     assert_eq!(number(&mut db.client(), "select count(*) from public.user_sessions"), 0);
+}
+
+#[test]
+fn autovacuum_that_prevents_wraparound_does_not_yield_and_is_told_as_such() {
+    let options = Options {
+        settings: ["autovacuum_freeze_max_age=100000", "autovacuum_naptime=1s"]
+            .map(Into::into)
+            .into(),
+        ..Options::default()
+    };
+    let sandbox = block_on(Sandbox::start(&options)).unwrap();
+    let mut client = Client::connect(&sandbox.url(), NoTls).unwrap();
+    client.batch_execute(ORIGINAL_SCRIPT).unwrap();
+    // It takes minutes there, and a statement that waits would not end it.
+    client
+        .batch_execute(
+            "alter table public.user_sessions set (
+               autovacuum_enabled = false, autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1);
+             insert into auth.users (id) values ('00000000-0000-4000-8000-000000000001');
+             insert into public.user_sessions (user_id, session_id, platform)
+             select '00000000-0000-4000-8000-000000000001', n::text, 'web' from generate_series(1, 30000) n;
+             create table public.burned (number integer) with (autovacuum_enabled = false)",
+        )
+        .unwrap();
+    // Each insert takes a transaction id of its own.
+    client
+        .batch_execute(
+            "do $$ begin
+               for number in 1..110000 loop
+                 begin insert into public.burned values (number); exception when others then null; end;
+               end loop;
+             end $$",
+        )
+        .unwrap();
+    wait_until("autovacuum prevents wraparound", || {
+        let sql = "select count(*) from pg_stat_activity
+            where query like 'autovacuum: VACUUM % public.user_sessions (to prevent wraparound)'
+              or query like 'autovacuum: VACUUM public.user_sessions (to prevent wraparound)'";
+        number(&mut client, sql) > 0
+    });
+    Run::of(&mut sessctl_on(sandbox.url(), &["migrate", "--lock-timeout", "20ms"]))
+        .exits(3)
+        .says("autovacuum is running on the table to prevent wraparound")
+        .says("does not yield");
 }

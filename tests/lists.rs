@@ -90,7 +90,9 @@ fn a_project_with_android_is_pasted_adopted_declared_and_changed() {
         assert_eq!(check(&db), before);
         let said = "extra    constraint user_sessions_platform_check: extra values: android, tv";
         db.sessctl(&["verify"]).ok().says(said);
-        db.sessctl(&["verify", "--strict"]).exits(1);
+        db.sessctl(&["verify", "--strict"])
+            .exits(1)
+            .says("name all values in sessctl.toml, then run sessctl migrate");
         db.sessctl(&["migrate"]).ok().says("nothing to do");
 
         // Declared: it is as it should be, for a machine without the file too.

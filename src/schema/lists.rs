@@ -175,7 +175,7 @@ pub(crate) fn expect(expected: &mut Facts, found: &Facts, in_force: &Declared, w
             if is_as_expected {
                 definition = found[&object]["definition"].clone();
                 if !more.is_empty() {
-                    note("values", None, &more, "not declared: name all values in sessctl.toml");
+                    note(VALUES, None, &more, "not declared: name all values in sessctl.toml");
                 }
             }
         }
@@ -191,6 +191,9 @@ pub(crate) fn expect(expected: &mut Facts, found: &Facts, in_force: &Declared, w
     }
     notes
 }
+
+/// The property of a CHECK that is about values which nobody declared.
+pub(super) const VALUES: &str = "values";
 
 /// The property of a CHECK that is about a declaration which is not in force.
 pub(crate) const DECLARED: &str = "declared";

@@ -6,6 +6,7 @@ use refinery::Migration;
 use serde::Serialize;
 
 use super::allowed::{Allowed, accept};
+use super::lists::VALUES;
 use super::{Class, Declared, Difference, Found, Grant, Kind, Object, compare, expect, indexes, snapshot};
 use crate::migrations::{self, Applied};
 
@@ -122,6 +123,9 @@ impl Verdict {
         }
         if self.drift.iter().any(is_newer) {
             return "install the newer sessctl that migrated it";
+        }
+        if self.drift.iter().all(|d| d.property == VALUES) {
+            return "name all values in sessctl.toml, then run sessctl migrate";
         }
         match (self.drift.iter().any(is_repaired), self.drift.iter().all(is_repaired)) {
             (true, true) => "run sessctl migrate --repair: it puts back sessctl's own objects",
