@@ -2,7 +2,9 @@
 
 use sessctl::sandbox::Grants;
 
-use crate::common::{BOTH_GENERATIONS, Db, ORIGINAL_SCRIPT};
+use crate::common::pty::on_terminal_with_keys;
+use crate::common::{BOTH_GENERATIONS, Db, ORIGINAL_SCRIPT, number};
+use crate::snapshot::facts;
 
 /// The script's statements; it has no semicolon in quotes, only in function bodies and comments.
 fn statements() -> Vec<String> {
@@ -30,7 +32,11 @@ fn migrates_in_step(db: &Db) {
 #[test]
 fn the_pasted_script_is_adopted_on_both_generations() {
     for grants in BOTH_GENERATIONS {
-        migrates_in_step(&Db::pasted(grants));
+        let db = Db::pasted(grants);
+        let dry = db.sessctl(&["migrate", "--dry-run", "--format", "json"]).ok().json();
+        // Nothing of it is what clients may depend on.
+        assert_eq!(dry["confirm"].as_array().unwrap().len(), 0, "{dry}");
+        migrates_in_step(&db);
     }
 }
 
@@ -38,11 +44,20 @@ fn the_pasted_script_is_adopted_on_both_generations() {
 fn the_script_stopped_after_any_statement_is_adopted() {
     let statements = statements();
     assert_eq!(statements.len(), 29);
+    let secured = 1 + statements
+        .iter()
+        .position(|sql| sql.contains("ENABLE ROW LEVEL"))
+        .unwrap();
     for grants in BOTH_GENERATIONS {
         for end in 1..statements.len() {
             let db = Db::fresh(grants);
             db.client().batch_execute(&statements[..end].concat()).unwrap();
-            db.sessctl(&["migrate"]).ok();
+            let yes: &[&str] = if end < secured {
+                &["migrate", "--yes"]
+            } else {
+                &["migrate"]
+            };
+            db.sessctl(yes).ok();
             let run = db.sessctl(&["verify", "--strict"]);
             assert_eq!(run.code, 0, "after {}: {}", statements[end - 1], run.stdout);
         }
@@ -203,7 +218,8 @@ fn functions_that_the_user_mended_are_replaced_and_ones_with_other_arguments_are
              create function public.calculate_session_duration(session_start timestamptz, session_end timestamptz) returns integer strict language sql as 'select 1';",
         )
         .unwrap();
-    db.sessctl(&["migrate"]).ok();
+    db.sessctl(&["migrate"]).exits(3).says("--yes");
+    db.sessctl(&["migrate", "--yes"]).ok();
     let json = db.sessctl(&["verify", "--format", "json"]).exits(1).json();
     let drift: Vec<&str> = json["drift"]
         .as_array()
@@ -242,7 +258,8 @@ fn an_object_that_must_be_made_anew_and_has_dependents_blocks_with_their_names()
     client
         .batch_execute("select * from public.ages; drop view public.ages")
         .unwrap();
-    migrates_in_step(&db);
+    db.sessctl(&["migrate", "--yes"]).ok();
+    db.sessctl(&["verify", "--strict"]).ok();
 }
 
 #[test]
@@ -266,7 +283,7 @@ fn a_summary_view_of_other_columns_is_made_anew_and_its_dependents_block() {
             "drop view public.on_top; grant select on public.active_sessions_summary to {role}"
         ))
         .unwrap();
-    db.sessctl(&["migrate"]).ok();
+    db.sessctl(&["migrate", "--yes"]).ok();
     db.sessctl(&["verify"]).ok();
     let kept = format!("select has_table_privilege('{role}', 'public.active_sessions_summary', 'select')");
     assert!(client.query_one(&kept, &[]).unwrap().get::<_, bool>(0));
@@ -295,7 +312,7 @@ fn rights_that_go_with_a_function_that_must_be_made_anew_are_listed() {
              grant execute on function public.end_inactive_sessions(integer) to {role}"
         ))
         .unwrap();
-    db.sessctl(&["migrate"]).ok().says(&line);
+    db.sessctl(&["migrate", "--yes"]).ok().says(&line);
     db.admin()
         .batch_execute(&format!("drop owned by {role}; drop role {role}"))
         .unwrap();
@@ -315,7 +332,7 @@ fn a_table_that_lacks_columns_checks_keys_and_indexes_gets_them() {
              select '00000000-0000-4000-8000-000000000001', n::text, 'web', 'active', '{}' from generate_series(1, 1000) n",
         )
         .unwrap();
-    db.sessctl(&["migrate"]).ok();
+    db.sessctl(&["migrate", "--yes"]).ok();
     db.sessctl(&["verify"]).ok();
     assert_eq!(
         client
@@ -340,7 +357,7 @@ fn rows_that_do_not_fit_the_schema_block_and_nothing_is_changed() {
              insert into public.user_sessions (user_id, session_id, platform) values ('00000000-0000-4000-8000-000000000001', 'a', 'android')",
         )
         .unwrap();
-    db.sessctl(&["migrate"])
+    db.sessctl(&["migrate", "--yes"])
         .exits(3)
         .says("user_sessions_platform_check")
         .says("nothing of this migration was kept");
@@ -349,7 +366,8 @@ fn rows_that_do_not_fit_the_schema_block_and_nothing_is_changed() {
     client
         .batch_execute("update public.user_sessions set platform = 'web'")
         .unwrap();
-    migrates_in_step(&db);
+    db.sessctl(&["migrate", "--yes"]).ok();
+    db.sessctl(&["verify", "--strict"]).ok();
 }
 
 #[test]
@@ -441,7 +459,7 @@ fn what_a_team_set_on_the_table_stays_and_clients_go_on() {
             });
             kept.collect::<sessctl::schema::Facts>()
         };
-        let before = sessions(crate::snapshot::facts(&db));
+        let before = sessions(facts(&db));
         let run = db.sessctl(&["migrate"]).ok();
         for line in run.stderr.lines() {
             assert!(
@@ -449,7 +467,7 @@ fn what_a_team_set_on_the_table_stays_and_clients_go_on() {
                 "{line}"
             );
         }
-        assert!(sessions(crate::snapshot::facts(&db)) == before);
+        assert!(sessions(facts(&db)) == before);
         let run = db
             .sessctl(&["verify"])
             .ok()
@@ -502,9 +520,168 @@ fn what_migrate_changes_of_a_table_is_listed_first() {
             run.stdout
         );
     }
-    let run = db.sessctl(&["migrate"]).ok();
+    let run = db.sessctl(&["migrate", "--yes"]).ok();
     for line in lines {
         assert!(run.stderr.contains(line), "{line}");
     }
     db.sessctl(&["verify", "--strict"]).ok();
+}
+
+/// What a team made of the pasted script, and what migrate asks about.
+const OF_CLIENTS: [(&str, &[&str]); 16] = [
+    (
+        "alter policy \"Users can view their own sessions\" on public.user_sessions using (true)",
+        &["replaces policy Users can view their own sessions"],
+    ),
+    (
+        "alter policy \"Service role can manage all sessions\" on public.user_sessions using (auth.uid() is not null)",
+        &["drops policy Service role can manage all sessions"],
+    ),
+    (
+        "alter table public.user_sessions alter status set default 'idle', alter ended_at set default now()",
+        &[
+            "replaces the default of column public.user_sessions.status ('idle'::text) with 'active'::text",
+            "drops the default of column public.user_sessions.ended_at (now())",
+        ],
+    ),
+    (
+        "alter table public.user_sessions alter created_at drop not null",
+        &["sets column public.user_sessions.created_at not null"],
+    ),
+    (
+        "alter table public.user_sessions drop constraint user_sessions_status_check,
+           add constraint user_sessions_status_check check (status in ('active', 'idle', 'ended', 'timeout', 'paused'))",
+        &["replaces constraint user_sessions_status_check"],
+    ),
+    (
+        "alter table public.user_sessions drop constraint user_sessions_session_id_key",
+        &["adds constraint user_sessions_session_id_key: UNIQUE (session_id)"],
+    ),
+    (
+        "alter table public.user_sessions drop constraint user_sessions_user_id_fkey",
+        &["adds constraint user_sessions_user_id_fkey: FOREIGN KEY"],
+    ),
+    (
+        "alter table public.user_sessions drop constraint user_sessions_end_reason_check",
+        &["adds constraint user_sessions_end_reason_check: logout, timeout, manual, app_close, crash"],
+    ),
+    (
+        "alter table public.user_sessions disable row level security",
+        &["turns row level security on for table public.user_sessions", "from anon"],
+    ),
+    (
+        "create policy mine on public.user_sessions for delete to authenticated using (auth.uid() = user_id);
+         grant delete on public.user_sessions to authenticated",
+        &["revokes delete on table public.user_sessions from authenticated"],
+    ),
+    (
+        "create policy guests on public.user_sessions for all using (user_id is not null);
+         grant select, insert on public.user_sessions to anon",
+        &["insert, select", "on table public.user_sessions from anon"],
+    ),
+    (
+        "create or replace function public.end_inactive_sessions(timeout_minutes integer default 60) returns integer
+         language sql as 'select 1'; grant execute on function public.end_inactive_sessions(integer) to anon",
+        &[
+            "replaces function public.end_inactive_sessions(integer)",
+            "revokes execute on function public.end_inactive_sessions(integer) from ",
+        ],
+    ),
+    (
+        "alter function public.cleanup_old_sessions(integer) security definer",
+        &["replaces function public.cleanup_old_sessions(integer)"],
+    ),
+    (
+        "create or replace view public.active_sessions_summary as
+           select platform, count(*) as active_count, 0::numeric as avg_session_minutes, min(started_at) as oldest_session,
+             max(last_activity_at) as latest_activity
+           from public.user_sessions group by platform; grant select on public.active_sessions_summary to anon",
+        &[
+            "replaces view public.active_sessions_summary",
+            "select on view public.active_sessions_summary from anon",
+        ],
+    ),
+    (
+        "drop trigger update_user_sessions_updated_at on public.user_sessions;
+         create trigger update_user_sessions_updated_at before update on public.user_sessions for each row
+           when (new.status <> 'idle') execute function public.update_user_sessions_updated_at_column()",
+        &["replaces trigger update_user_sessions_updated_at"],
+    ),
+    (
+        "alter table public.user_sessions alter id set default md5('a')::uuid",
+        &["replaces the default of column public.user_sessions.id"],
+    ),
+];
+
+#[test]
+fn what_clients_may_depend_on_is_changed_with_a_yes_alone() {
+    for (index, (sql, lines)) in OF_CLIENTS.iter().enumerate() {
+        let db = Db::pasted(BOTH_GENERATIONS[index % 2]);
+        db.client().batch_execute(sql).unwrap();
+        let before = facts(&db);
+        let dry = db.sessctl(&["migrate", "--dry-run"]).ok();
+        let confirm = db.sessctl(&["migrate", "--dry-run", "--format", "json"]).ok().json()["confirm"].to_string();
+        let run = db
+            .sessctl(&["migrate", "--quiet"])
+            .exits(3)
+            .says("--yes")
+            .says("nothing was changed");
+        for line in *lines {
+            assert!(dry.stdout.contains(line), "{line} is not in {}", dry.stdout);
+            assert!(confirm.contains(line), "{line} is not in {confirm}");
+            assert!(run.stderr.contains(line), "{line} is not in {}", run.stderr);
+        }
+        // Nothing else is asked about.
+        let asked = run.stderr.lines().next().unwrap().split("; ").count();
+        assert!(asked <= lines.len() + 1, "{}", run.stderr);
+        assert!(facts(&db) == before, "{sql}");
+        db.sessctl(&["migrate", "--yes"]).ok();
+        let extra = sql.contains("create policy");
+        db.sessctl(&["verify"]).exits(i32::from(extra));
+    }
+}
+
+#[test]
+fn what_no_client_sees_is_changed_without_a_question() {
+    for sql in [
+        "alter function public.cleanup_old_sessions(integer) set search_path = public; alter function public.cleanup_old_sessions(integer) volatile",
+        "alter view public.active_sessions_summary set (security_invoker = true)",
+        "drop index public.idx_user_sessions_status; create index idx_user_sessions_status on public.user_sessions (status, platform)",
+        "create schema other; alter extension \"uuid-ossp\" set schema other",
+        "alter table public.user_sessions alter activity_count drop default, alter last_heartbeat_at drop default",
+        "alter table public.user_sessions rename constraint user_sessions_status_check to statuses",
+        "alter table public.user_sessions disable trigger update_user_sessions_updated_at",
+        "grant truncate, references, trigger on public.user_sessions to anon, authenticated",
+        "revoke all on public.user_sessions from anon, authenticated",
+    ] {
+        let db = Db::pasted(Grants::Closed);
+        db.admin().batch_execute(sql).unwrap();
+        db.sessctl(&["migrate"]).ok();
+        db.sessctl(&["verify", "--strict"]).ok();
+    }
+}
+
+#[test]
+fn a_terminal_is_asked_before_anything_is_changed() {
+    let change = "alter table public.user_sessions alter status set default 'idle'";
+    let history = "select count(*) from pg_namespace where nspname = 'sessctl'";
+    for (keys, code) in [("n\n", 3), ("\n", 3), ("y\n", 0)] {
+        let db = Db::pasted(Grants::Open);
+        db.client().batch_execute(change).unwrap();
+        let (shown, exit) = on_terminal_with_keys(300, keys, &mut db.command(&["migrate", "--color", "never"]));
+        assert!(
+            shown.contains("clients may depend on what this changes: replaces the default of"),
+            "{shown}"
+        );
+        assert!(shown.contains("Go on? [y/N]"), "{shown}");
+        assert_eq!(exit, code, "{shown}");
+        assert_eq!(number(&mut db.client(), history), i64::from(code == 0));
+    }
+    for (keys, code) in [("n\n", 3), ("yes\n", 0)] {
+        let db = Db::migrated(Grants::Closed);
+        db.client().batch_execute(change).unwrap();
+        let (shown, exit) = on_terminal_with_keys(300, keys, &mut db.command(&["migrate", "--repair"]));
+        assert_eq!(exit, code, "{shown}");
+        db.sessctl(&["verify"]).exits(i32::from(code != 0));
+    }
 }

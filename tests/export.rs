@@ -202,6 +202,39 @@ fn the_file_refuses_what_it_does_not_know() {
 }
 
 #[test]
+fn the_file_refuses_a_project_whose_table_is_gone_and_names_the_repair() {
+    let (name, text) = Repository::new().exported();
+    for gone in [
+        "drop table public.user_sessions cascade",
+        "alter table public.user_sessions rename to old_sessions",
+        // With a newer release, too.
+        "drop table public.user_sessions cascade;
+         insert into sessctl.schema_history values (99, 'later', '2030-01-01T00:00:00Z', '1')",
+    ] {
+        let db = Db::migrated(Grants::Closed);
+        db.client().batch_execute(gone).unwrap();
+        let before = facts(&db);
+        let message = apply(&db, &text).unwrap_err();
+        let timestamp = name.split('_').next().unwrap();
+        assert_eq!(
+            message,
+            format!(
+                "public.user_sessions was dropped or moved: run sessctl migrate --repair, then supabase migration repair --status applied {timestamp}"
+            )
+        );
+        assert!(before == facts(&db));
+    }
+    // The way that it names.
+    let db = Db::migrated(Grants::Open);
+    db.client()
+        .batch_execute("drop table public.user_sessions cascade")
+        .unwrap();
+    db.sessctl(&["migrate", "--repair"]).ok();
+    apply(&db, &text).unwrap();
+    is_up_to_date(&db);
+}
+
+#[test]
 fn the_file_waits_for_no_lock_and_for_no_other_migrate() {
     let (_, text) = Repository::new().exported();
     let db = Db::pasted(Grants::Open);

@@ -335,11 +335,12 @@ golden! {
         let db = drifted();
         t.formats(&db, &["migrate", "--repair", "--dry-run"], &["table", "json"]);
         t.on(&db, &["migrate", "--repair"]);
-        t.formats(&db, &["migrate", "--repair"], &["table", "json"]);
+        t.on(&db, &["migrate", "--repair", "--yes"]);
+        t.formats(&db, &["migrate", "--repair", "--yes"], &["table", "json"]);
         db.client()
             .batch_execute("alter table public.user_sessions rename to old_sessions")
             .unwrap();
-        t.on(&db, &["migrate", "--repair"]);
+        t.on(&db, &["migrate", "--repair", "--yes"]);
     };
     verify_drift: |t| {
         let db = drifted();

@@ -2,9 +2,11 @@
 
 use std::process::Command;
 
-use sessctl::sandbox::Grants;
+use postgres::{Client, NoTls};
+use sessctl::sandbox::{Grants, Options, Sandbox};
 
-use crate::common::{Db, Run, number, sessctl_on};
+use crate::common::running::wait_until;
+use crate::common::{Db, ORIGINAL_SCRIPT, Run, block_on, number, sessctl_on};
 use crate::doctor::checks;
 
 const COMMANDS: [&str; 3] = ["end-inactive", "cleanup", "summary"];
@@ -60,6 +62,56 @@ fn of_a_trigger_function_that_does_not_find_its_table_the_function_is_named() {
     db.sessctl(&["doctor"]).exits(1).says(fix);
     db.client().batch_execute(fix).unwrap();
     db.sessctl(&["end-inactive"]).ok().says("ended 3");
+}
+
+#[test]
+fn migrate_on_a_server_that_takes_no_writes_says_why_and_what_to_do() {
+    let made = "drop policy \"Users can view their own sessions\" on public.user_sessions";
+    for (db, sql, arguments) in [
+        (Db::fresh(Grants::Closed), "", &["migrate"][..]),
+        (Db::pasted(Grants::Open), "", &["migrate"]),
+        (
+            Db::migrated(Grants::Closed),
+            "",
+            &[
+                "migrate",
+                "--platforms",
+                "web,ios-external,ios-internal,ios-widget,macos-internal,tv",
+            ],
+        ),
+        (Db::migrated(Grants::Closed), made, &["migrate", "--repair"]),
+        (
+            Db::migrated(Grants::Closed),
+            "drop table sessctl.schema_history",
+            &["migrate"],
+        ),
+        (
+            Db::migrated(Grants::Closed),
+            "delete from sessctl.schema_history where version > 13",
+            &["migrate"],
+        ),
+    ] {
+        db.client().batch_execute(sql).unwrap();
+        db.admin()
+            .batch_execute(&format!(
+                "alter database {} set default_transaction_read_only = on",
+                db.name
+            ))
+            .unwrap();
+        db.sessctl(arguments)
+            .exits(3)
+            .says("read-only transaction")
+            .says("hint: the server takes no writes. If it is a replica, use the primary's connection string.");
+    }
+    // Where nothing is to be written it does not matter.
+    let db = Db::migrated(Grants::Closed);
+    db.admin()
+        .batch_execute(&format!(
+            "alter database {} set default_transaction_read_only = on",
+            db.name
+        ))
+        .unwrap();
+    db.sessctl(&["migrate"]).ok().says("nothing to do");
 }
 
 #[test]
@@ -130,4 +182,48 @@ fn a_table_of_the_platforms_superuser_is_told_as_one() {
         .unwrap();
     assert_eq!(checks(&db.sessctl(&["doctor", "--format", "json"]))["role"].0, "ok");
     assert_eq!(number(&mut db.client(), "select count(*) from public.user_sessions"), 0);
+}
+
+#[test]
+fn autovacuum_that_prevents_wraparound_does_not_yield_and_is_told_as_such() {
+    let options = Options {
+        settings: ["autovacuum_freeze_max_age=100000", "autovacuum_naptime=1s"]
+            .map(Into::into)
+            .into(),
+        ..Options::default()
+    };
+    let sandbox = block_on(Sandbox::start(&options)).unwrap();
+    let mut client = Client::connect(&sandbox.url(), NoTls).unwrap();
+    client.batch_execute(ORIGINAL_SCRIPT).unwrap();
+    // It takes minutes there, and a statement that waits would not end it.
+    client
+        .batch_execute(
+            "alter table public.user_sessions set (
+               autovacuum_enabled = false, autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1);
+             insert into auth.users (id) values ('00000000-0000-4000-8000-000000000001');
+             insert into public.user_sessions (user_id, session_id, platform)
+             select '00000000-0000-4000-8000-000000000001', n::text, 'web' from generate_series(1, 30000) n;
+             create table public.burned (number integer) with (autovacuum_enabled = false)",
+        )
+        .unwrap();
+    // Each insert takes a transaction id of its own.
+    client
+        .batch_execute(
+            "do $$ begin
+               for number in 1..110000 loop
+                 begin insert into public.burned values (number); exception when others then null; end;
+               end loop;
+             end $$",
+        )
+        .unwrap();
+    wait_until("autovacuum prevents wraparound", || {
+        let sql = "select count(*) from pg_stat_activity
+            where query like 'autovacuum: VACUUM % public.user_sessions (to prevent wraparound)'
+              or query like 'autovacuum: VACUUM public.user_sessions (to prevent wraparound)'";
+        number(&mut client, sql) > 0
+    });
+    Run::of(&mut sessctl_on(sandbox.url(), &["migrate", "--lock-timeout", "20ms"]))
+        .exits(3)
+        .says("autovacuum is running on the table to prevent wraparound")
+        .says("does not yield");
 }

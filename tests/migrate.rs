@@ -258,7 +258,7 @@ fn a_failed_migration_leaves_the_version_before_it_whole_and_shows_place_message
         )
         .unwrap();
     let run = db
-        .sessctl(&["migrate"])
+        .sessctl(&["migrate", "--yes"])
         .exits(3)
         .says("migration V05__view_and_grants.sql failed: views stay")
         .says("hint: ask the keeper of views");
@@ -269,7 +269,7 @@ fn a_failed_migration_leaves_the_version_before_it_whole_and_shows_place_message
     );
     assert_eq!(history(&db), [1, 2, 3, 4]);
     db.admin().batch_execute("drop event trigger refuse").unwrap();
-    db.sessctl(&["migrate"]).ok();
+    db.sessctl(&["migrate", "--yes"]).ok();
     in_step(&db);
 }
 

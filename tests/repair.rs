@@ -35,6 +35,46 @@ const OF_OTHER_OWNERS: [&str; 4] = [
 /// What rewrites every row of a table that has some.
 const REWRITES: [&str; 3] = ["table unlogged", "column type", "column collation"];
 
+/// What clients may depend on, so that it is put back with --yes alone.
+const ASKED_ABOUT: [&str; 36] = [
+    "a default of a time that clients leave to the server",
+    "check dropped",
+    "check no inherit",
+    "check widened",
+    "column collation",
+    "column default added",
+    "column default changed",
+    "column made generated",
+    "column made identity",
+    "column nullable",
+    "column type",
+    "foreign key dropped",
+    "foreign key without cascade",
+    "foreign key's cascade disabled at auth.users",
+    "foreign key's triggers disabled",
+    "function argument default",
+    "function body changed",
+    "function of another language",
+    "function strict",
+    "function with its owner's rights",
+    "policy check open",
+    "policy for another command",
+    "policy for another role",
+    "policy open to all rows",
+    "policy restrictive",
+    "policy with or true",
+    "row level security off",
+    "the end reason of maintenance refused",
+    "trigger with a condition",
+    "unique deferrable",
+    "unique dropped",
+    "unique nulls not distinct",
+    "view changed",
+    "view security_barrier",
+    "view security_invoker off",
+    "view with its owner's rights",
+];
+
 /// Roles that belong to the whole server, or a history of a newer version: see the tests of their own.
 const APART: [&str; 2] = ["everything owned by an outsider", "history ahead"];
 
@@ -76,7 +116,7 @@ fn mutation_is_put_back(db: &Db, name: &str, sql: &str) -> bool {
     if OF_OTHER_OWNERS.contains(&name) {
         let run = db.sessctl(&["migrate", "--repair"]).exits(3);
         assert!(run.stderr.contains("belongs to supabase_admin"), "{name}: {run:?}");
-        sessctl_as_admin(db, &["migrate", "--repair"]).ok();
+        sessctl_as_admin(db, &["migrate", "--repair", "--yes"]).ok();
     } else if rows > 0 && REWRITES.contains(&name) {
         let run = db.sessctl(&["migrate", "--repair"]).exits(3).says("every client waits");
         db.client().batch_execute(&hinted(&run, "run: ", " Then run")).unwrap();
@@ -87,7 +127,24 @@ fn mutation_is_put_back(db: &Db, name: &str, sql: &str) -> bool {
             .says("nothing was changed");
         db.client().batch_execute(&hinted(&run, "if it is: ", ";")).unwrap();
     }
-    let run = db.sessctl(&["migrate", "--repair"]);
+    let before = facts(db);
+    let mut run = db.sessctl(&["migrate", "--repair"]);
+    // The statement of the hint has done the rest.
+    let is_rewritten = rows > 0 && REWRITES.contains(&name);
+    assert_eq!(
+        run.code == 3,
+        ASKED_ABOUT.contains(&name) && !is_rewritten,
+        "{name}: {run:?}"
+    );
+    if run.code == 3 {
+        let said = &run.stderr;
+        assert!(
+            said.contains("clients may depend on what this changes") && said.contains("--yes"),
+            "{name}: {run:?}"
+        );
+        assert!(facts(db) == before, "{name}");
+        run = db.sessctl(&["migrate", "--repair", "--yes"]);
+    }
     assert_eq!(run.code, 0, "{name}: {run:?}");
     let run = db.sessctl(&["verify"]);
     assert_eq!(run.code, 0, "{name}: {run:?}");
@@ -210,6 +267,24 @@ fn a_table_that_was_dropped_is_seen_by_migrate_and_made_by_the_repair() {
 }
 
 #[test]
+fn a_table_that_was_dropped_before_all_migrations_were_in_is_made_too() {
+    for grants in BOTH_GENERATIONS {
+        let db = Db::fresh(grants);
+        db.sessctl(&["migrate", "--target", "5"]).ok();
+        db.client()
+            .batch_execute("drop table public.user_sessions cascade")
+            .unwrap();
+        db.sessctl(&["migrate"])
+            .exits(3)
+            .says("public.user_sessions is missing")
+            .says("sessctl migrate --repair");
+        db.sessctl(&["migrate", "--repair"]).ok();
+        db.sessctl(&["migrate"]).ok().says("nothing to do");
+        db.sessctl(&["verify", "--strict"]).ok();
+    }
+}
+
+#[test]
 fn views_that_follow_a_renamed_table_read_the_one_that_has_its_name() {
     let db = Db::migrated(Grants::Closed);
     db.client()
@@ -225,7 +300,7 @@ fn views_that_follow_a_renamed_table_read_the_one_that_has_its_name() {
     db.client()
         .batch_execute("drop table public.old_sessions cascade")
         .unwrap();
-    db.sessctl(&["migrate", "--repair"]).ok();
+    db.sessctl(&["migrate", "--repair", "--yes"]).ok();
     db.sessctl(&["verify"]).ok();
     db.sessctl(&["cleanup"]).ok();
 }
@@ -247,7 +322,7 @@ fn objects_of_a_team_that_use_what_must_be_made_again_are_named_and_stay() {
         .says("must be made again, and is used by view public.mine")
         .says("nothing was changed");
     client.batch_execute("drop view public.mine").unwrap();
-    db.sessctl(&["migrate", "--repair"]).ok();
+    db.sessctl(&["migrate", "--repair", "--yes"]).ok();
     db.sessctl(&["verify", "--strict"]).ok();
 }
 
@@ -266,7 +341,7 @@ fn rights_of_a_teams_roles_outlast_what_is_made_again() {
              alter view public.active_sessions_summary set (security_invoker = false)"
         ))
         .unwrap();
-    db.sessctl(&["migrate", "--repair"])
+    db.sessctl(&["migrate", "--repair", "--yes"])
         .ok()
         .says("drops view public.active_sessions_summary")
         .says(&format!(
@@ -279,6 +354,68 @@ fn rights_of_a_teams_roles_outlast_what_is_made_again() {
     admin
         .batch_execute(&format!("reset role; drop owned by {role}; drop role {role}"))
         .unwrap();
+}
+
+#[test]
+fn rights_on_columns_and_on_a_function_of_other_arguments_outlast_a_repair() {
+    let db = Db::migrated(Grants::Closed);
+    let role = format!("bi {}", db.name);
+    let mut admin = db.admin();
+    admin
+        .batch_execute(&format!(
+            "create role \"{role}\"; grant usage on schema sessctl to \"{role}\"; set role postgres;
+             drop view public.active_sessions_summary;
+             create view public.active_sessions_summary as select platform, 1 as active_count, 2 as other from public.user_sessions;
+             grant select (platform, other) on public.active_sessions_summary to \"{role}\";
+             drop function sessctl.run_tidy;
+             create function sessctl.run_tidy(other text) returns void language sql as '';
+             grant execute on function sessctl.run_tidy(text) to \"{role}\" with grant option"
+        ))
+        .unwrap();
+    db.sessctl(&["migrate", "--repair", "--yes"]).ok();
+    db.sessctl(&["verify"]).ok();
+    let kept = format!(
+        "select (has_column_privilege('{role}', 'public.active_sessions_summary', 'platform', 'select')
+             and not has_column_privilege('{role}', 'public.active_sessions_summary', 'active_count', 'select')
+             and has_function_privilege('{role}', p.oid, 'execute with grant option'))::integer::bigint
+         from pg_proc p where p.proname = 'run_tidy'"
+    );
+    assert_eq!(number(&mut db.client(), &kept), 1);
+    admin
+        .batch_execute(&format!("reset role; drop owned by \"{role}\"; drop role \"{role}\""))
+        .unwrap();
+}
+
+#[test]
+fn a_role_that_runs_maintenance_gets_its_rights_on_what_was_dropped() {
+    for dropped in [
+        "drop function sessctl.cleanup_batch(timestamptz, integer, text)",
+        "drop table sessctl.run",
+        "drop table public.user_sessions cascade",
+        "drop function sessctl.grant_maintenance(regrole), sessctl.end_inactive(integer, integer, boolean)",
+    ] {
+        let db = Db::migrated(Grants::Closed);
+        let (role, other) = (format!("cron_{}", db.name), format!("support_{}", db.name));
+        let mut admin = db.admin();
+        admin
+            .batch_execute(&format!(
+                "create role {role} bypassrls; create role {other}; select sessctl.grant_maintenance('{role}');
+                 grant select, delete on public.user_sessions to {other}"
+            ))
+            .unwrap();
+        let before = crate::upgrade::rights(&db, &role);
+        if admin.batch_execute(dropped).is_err() {
+            panic!("{dropped}");
+        }
+        db.sessctl(&["migrate", "--repair", "--yes"]).ok();
+        assert_eq!(crate::upgrade::rights(&db, &role), before, "{dropped}");
+        assert_eq!(crate::upgrade::rights(&db, &other).0, 0, "{dropped}");
+        admin
+            .batch_execute(&format!(
+                "drop owned by {role}, {other}; drop role {role}; drop role {other}"
+            ))
+            .unwrap();
+    }
 }
 
 #[test]
@@ -302,7 +439,7 @@ fn rows_that_do_not_fit_are_told_and_the_old_rule_stays() {
         ("session_id", "session_id = id::text"),
         ("status", "status = 'ended', ended_at = now()"),
     ] {
-        db.sessctl(&["migrate", "--repair"])
+        db.sessctl(&["migrate", "--repair", "--yes"])
             .exits(3)
             .says(which)
             .says("rows do not fit");
@@ -313,7 +450,7 @@ fn rows_that_do_not_fit_are_told_and_the_old_rule_stays() {
             .batch_execute(&format!("update public.user_sessions set {mended}"))
             .unwrap();
     }
-    db.sessctl(&["migrate", "--repair"]).ok();
+    db.sessctl(&["migrate", "--repair", "--yes"]).ok();
     db.sessctl(&["verify", "--strict"]).ok();
     assert_eq!(count(&db), 3);
 }
@@ -352,7 +489,7 @@ fn platforms_that_a_team_declared_are_kept_and_put_back() {
     client
         .batch_execute("alter table public.user_sessions drop constraint user_sessions_platform_check")
         .unwrap();
-    db.sessctl(&["migrate", "--repair"]).ok();
+    db.sessctl(&["migrate", "--repair", "--yes"]).ok();
     db.sessctl(&["verify", "--strict"]).ok();
     crate::migrate::fill(&db, 1);
     client
@@ -384,12 +521,12 @@ fn repairs_at_the_same_time_end_with_one_repair() {
         .unwrap();
     let codes: Vec<i32> = std::thread::scope(|scope| {
         let runs: Vec<_> = (0..3)
-            .map(|_| scope.spawn(|| db.sessctl(&["migrate", "--repair"])))
+            .map(|_| scope.spawn(|| db.sessctl(&["migrate", "--repair", "--yes"])))
             .collect();
         runs.into_iter().map(|run| run.join().unwrap().code).collect()
     });
     assert!(codes.contains(&0), "{codes:?}");
-    db.sessctl(&["migrate", "--repair"]).ok();
+    db.sessctl(&["migrate", "--repair", "--yes"]).ok();
     db.sessctl(&["verify", "--strict"]).ok();
 }
 

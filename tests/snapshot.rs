@@ -2,7 +2,7 @@
 
 use sessctl::config::Target;
 use sessctl::database::Database;
-use sessctl::schema::{Facts, Found, snapshot, write_snapshot};
+use sessctl::schema::{Facts, Found, script, snapshot, write_script, write_snapshot};
 
 use crate::common::{BOTH_GENERATIONS, Db, block_on};
 
@@ -29,6 +29,21 @@ fn snapshot_is_what_the_migrations_make_on_both_generations() {
         assert!(
             open == snapshot(),
             "src/schema/snapshot.txt is stale: run make snapshot"
+        );
+    }
+}
+
+#[test]
+fn the_scripts_facts_are_what_it_makes_on_both_generations() {
+    let pasted = BOTH_GENERATIONS.map(|grants| facts(&Db::pasted(grants)));
+    let text = write_script(&pasted);
+    if std::env::var_os("SESSCTL_WRITE_SNAPSHOT").is_some() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/src/schema/script.txt");
+        std::fs::write(file, text).unwrap();
+    } else {
+        assert!(
+            text == write_snapshot(&script()),
+            "src/schema/script.txt is stale: run make snapshot"
         );
     }
 }

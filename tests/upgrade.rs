@@ -372,6 +372,9 @@ fn a_later_migration_keeps_maintenance_running_and_renews_the_rights_of_the_role
         let db = Db::pasted(grants);
         fill(&mut db.client(), 30);
         assert_eq!(migrate_later(&db), (1..=newest + 1).collect::<Vec<_>>());
+        let upgraded = Db::migrated(grants);
+        migrate_later(&upgraded);
+        assert!(facts(&db) == facts(&upgraded));
         assert_eq!(rights(&db, "service_role"), (number(&mut db.client(), FUNCTIONS), true));
         maintain(&db.url(), 30);
         fill(&mut db.client(), 30);
@@ -394,7 +397,7 @@ fn rights_are_renewed_by_the_last_migration_where_one_before_it_lacks_a_function
             team.cron
         ))
         .unwrap();
-    db.sessctl(&["migrate"]).ok();
+    db.sessctl(&["migrate", "--yes"]).ok();
     let may = format!(
         "select has_function_privilege('{}', 'public.end_inactive_sessions(integer)', 'execute')::integer::bigint",
         team.cron

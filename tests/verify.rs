@@ -411,6 +411,29 @@ fn every_kind_of_addition_is_accepted_by_name_and_shown() {
 }
 
 #[test]
+fn the_hint_names_the_repair_only_for_what_it_puts_back() {
+    let db = Db::migrated(Grants::Closed);
+    let role = format!("ci_{}", db.name);
+    let sql = format!(
+        "create role {role}; grant usage on schema sessctl to {role}; alter table public.user_sessions force row level security"
+    );
+    db.admin().batch_execute(&sql).unwrap();
+    let run = db
+        .sessctl(&["verify", "--strict"])
+        .exits(1)
+        .says("drop what is extra, or --allow it");
+    assert!(!run.stdout.contains("--repair"), "{}", run.stdout);
+    db.sessctl(&["migrate", "--repair"]).ok().says("nothing to repair");
+    db.client()
+        .batch_execute("alter table public.user_sessions no force row level security; grant delete on public.user_sessions to authenticated")
+        .unwrap();
+    db.sessctl(&["verify"]).exits(1).says("sessctl migrate --repair");
+    db.admin()
+        .batch_execute(&format!("drop owned by {role}; drop role {role}"))
+        .unwrap();
+}
+
+#[test]
 fn what_is_allowed_and_not_there_is_a_note() {
     let db = Db::migrated(Grants::Closed);
     let arguments = [

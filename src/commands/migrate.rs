@@ -1,6 +1,8 @@
 //! `sessctl migrate`: brings a database to the schema of this binary.
 
+mod dry_run;
 mod repair;
+mod repair_dry_run;
 mod report;
 
 use std::time::Duration;
@@ -9,15 +11,13 @@ use anyhow::Result;
 use clap::Args as ClapArgs;
 
 use super::Context;
-use super::verify::lines;
 use crate::config::{Written, duration, timeout};
 use crate::database::Database;
 use crate::failure::Failure;
-use crate::migrations::{Asked, LockLimits, Plan, RepairPlan};
+use crate::migrations::{Asked, LockLimits, Plan, RepairPlan, question};
 use crate::output::Report;
-use crate::schema::Class;
-use repair::{RepairDryRun, Repaired};
-use report::{DryRun, Outcome};
+use dry_run::DryRun;
+use report::Outcome;
 
 /// Bring the database to this version's schema, fresh or made by hand
 #[derive(ClapArgs, Debug)]
@@ -31,7 +31,8 @@ pub struct Args {
     /// The platforms that sessions may have, separated by commas, instead of those of sessctl.toml
     #[arg(long, value_name = "LIST", value_parser = list)]
     platforms: Option<Platforms>,
-    /// Remove a platform or an end reason that is not declared any more
+    /// Change what clients may depend on without asking: a default, a rule, a policy, a function or a right that the team made, a
+    /// value of a list. On a terminal it asks instead
     #[arg(long)]
     yes: bool,
     /// Put back what drifted of sessctl's own objects, a dropped table too; no migration runs again, no row is lost
@@ -65,7 +66,6 @@ impl Args {
         let asked = Asked {
             target: self.target,
             declared,
-            may_narrow: self.yes,
         };
         let database = context.connect_to_change("migrate").await?.without_statement_timeout();
         let database = context
@@ -100,23 +100,7 @@ impl Args {
                 return Ok(migrated);
             }
         }
-        let plan = RepairPlan::read(database, &declared).await?;
-        for difference in &plan.repair.left {
-            let line = format!("not sessctl's, and left as it is: {}", lines(difference).join(" | "));
-            match difference.class {
-                Class::Drift => context.terminal.warn(&line),
-                Class::Extra => context.terminal.note(&line),
-            }
-        }
-        if self.dry_run {
-            return Ok(Box::new(RepairDryRun::from(plan)));
-        }
-        let note = |text: &str| context.terminal.note(text);
-        for line in plan.changes() {
-            note(&line);
-        }
-        plan.apply(database, self.limits(), &note).await?;
-        Ok(Box::new(Repaired::from(plan)))
+        self.put_back(database, &declared, context).await
     }
 
     async fn bring_up(&self, database: &Database, asked: Asked, context: &Context<'_>) -> Result<Box<dyn Report>> {
@@ -139,6 +123,7 @@ impl Args {
                 policy
             ));
         }
+        self.confirm(&plan.risks, context).await?;
         let applied = plan.apply(database, self.limits(), &note).await?;
         Ok(Box::new(Outcome {
             applied: applied.into_iter().map(Into::into).collect(),
@@ -146,6 +131,14 @@ impl Args {
             recorded: plan.unrecorded.iter().map(Into::into).collect(),
             version: plan.version_after(),
         }))
+    }
+
+    /// Asks before what clients may depend on is changed.
+    async fn confirm(&self, risks: &[String], context: &Context<'_>) -> Result<(), Failure> {
+        match question(risks).filter(|_| !self.yes) {
+            Some(question) => context.confirm(&question).await,
+            None => Ok(()),
+        }
     }
 
     fn limits(&self) -> LockLimits {

@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use refinery::Migration;
 use tokio_postgres::error::{DbError, ErrorPosition, SqlState};
 
-use crate::database::{Database, QueryError, functions, server_message};
+use crate::database::{Database, QueryError, READ_ONLY, functions, server_message};
 use crate::failure::Failure;
 
 /// Our error under refinery's, which by itself only says that there was one.
@@ -113,6 +113,9 @@ async fn hint(database: &Database, db: &DbError) -> Option<String> {
              them again; nothing of this migration was kept"
                 .into(),
         );
+    }
+    if *code == SqlState::READ_ONLY_SQL_TRANSACTION {
+        return Some(READ_ONLY.into());
     }
     db.hint().map(ToOwned::to_owned)
 }

@@ -1,7 +1,7 @@
 -- The table public.user_sessions and what belongs to it: versions {first} to {last} of sessctl's migrations.
 -- Written by sessctl {release} for the supabase CLI. Don't edit it: sessctl verify would call the result drift.
 --
--- Where these versions are applied it changes nothing. Where public.user_sessions is missing or empty it applies them, with their
+-- Where these versions are applied and the table is there it changes nothing. Where public.user_sessions is missing or empty it applies them, with their
 -- rows in sessctl's history. Anywhere else it fails before any change, and sessctl migrate is to be run.
 -- It is one statement, and so one transaction, whatever runs it.
 do ${tag}$
@@ -17,6 +17,7 @@ declare
   recorded text[] := '{}';
   kind "char";
   obstacle text;
+  command text := 'sessctl migrate';
   migration record;
   roles regrole[];
   role regrole;
@@ -34,13 +35,16 @@ begin
   if to_regclass('sessctl.schema_history') is not null then
     recorded := array(select concat_ws(' ', h.version, h.name, h.checksum) from sessctl.schema_history as h order by h.version);
   end if;
-  if release <@ recorded then
+  select c.relkind into kind from pg_class as c where c.oid = to_regclass('public.user_sessions');
+  if release <@ recorded and kind = 'r' then
     raise notice 'sessctl: version {last} is applied, nothing to do';
     return;
   end if;
 
-  select c.relkind into kind from pg_class as c where c.oid = to_regclass('public.user_sessions');
-  if recorded <> release[:cardinality(recorded)] then
+  if release <@ recorded and kind is null then
+    obstacle := 'public.user_sessions was dropped or moved';
+    command := 'sessctl migrate --repair';
+  elsif not release <@ recorded and recorded <> release[:cardinality(recorded)] then
     obstacle := 'the database has another history of sessctl''s migrations';
   elsif not earlier <@ recorded then
     obstacle := 'the database lacks migrations of an earlier file';
@@ -65,7 +69,7 @@ begin
     end loop;
   end if;
   if obstacle is not null then
-    raise exception '%: run sessctl migrate, then supabase migration repair --status applied {timestamp}', obstacle;
+    raise exception '%: run %, then supabase migration repair --status applied {timestamp}', obstacle, command;
   end if;
 
 {before}

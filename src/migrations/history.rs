@@ -71,6 +71,11 @@ impl History {
         self.applied().last().map_or(0, |applied| applied.version)
     }
 
+    /// Whether the migration that makes the table is applied.
+    pub(super) fn has_first(&self) -> bool {
+        self.applied().iter().any(|applied| applied.version == 1)
+    }
+
     /// Which of `ours`, which are all migrations, are still to apply, oldest first.
     ///
     /// # Errors
@@ -115,14 +120,14 @@ impl History {
         .hint("install the newer sessctl that migrated it"))
     }
 
-    /// Which of `ours` the rows lack though later ones were applied, or have with another name or checksum, oldest first.
+    /// Which of `ours` up to version `last` the rows lack, or have with another name or checksum, oldest first.
     ///
     /// # Errors
     /// A database that a newer sessctl has migrated.
-    pub(super) fn damaged(&self, ours: &[Migration]) -> Result<Vec<Migration>, Failure> {
+    pub(super) fn damaged(&self, ours: &[Migration], last: i32) -> Result<Vec<Migration>, Failure> {
         self.refuse_newer(ours)?;
         let is_damaged =
-            |m: &&Migration| m.version() <= self.version() && !self.applied().iter().any(|applied| applied.matches(m));
+            |m: &&Migration| m.version() <= last && !self.applied().iter().any(|applied| applied.matches(m));
         Ok(ours.iter().filter(is_damaged).cloned().collect())
     }
 

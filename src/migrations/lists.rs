@@ -9,18 +9,16 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::types::Type;
 
 use super::declaration::{array, store};
+use super::misfits::misfits;
 use super::{Applying, LOCK_ATTEMPTS, Refusal, lock, lock_pauses};
-use crate::database::{Database, QueryError};
+use crate::database::Database;
 use crate::failure::Failure;
-use crate::output::count;
 use crate::retry::retry;
 use crate::schema::{Declared, LISTS, ListSpec, is_same, without};
 
 const STATE_SQL: &str = include_str!("lists.sql");
-const MISFITS_SQL: &str = include_str!("lists_misfits.sql");
 
 /// More transactions than a list needs: another migrate applies another list.
 const MAX_STEPS: u32 = 20;
@@ -59,24 +57,25 @@ struct Constraint {
     column: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct Misfit {
-    value: String,
-    rows: u64,
-}
-
 /// A list to be applied.
 pub(crate) struct ListChange {
     spec: &'static ListSpec,
     list: Vec<String>,
-    may_narrow: bool,
-    /// What becomes of the CHECK, in words. Absent where it is as declared already, or comes with the table.
-    pub(crate) line: Option<String>,
+    /// Values that the CHECK takes and the list lacks.
+    removed: Vec<String>,
+    /// What becomes of the CHECK, in words, and whether clients may depend on it. Absent where it is as declared already, or the first
+    /// migration makes it.
+    line: Option<(String, bool)>,
 }
 
 impl ListChange {
     pub(crate) fn key(&self) -> &'static str {
         self.spec.key
+    }
+
+    /// What becomes of the CHECK, in words, and whether clients may depend on it.
+    pub(crate) fn line(&self) -> Option<(String, bool)> {
+        self.line.clone()
     }
 
     /// The statements that do it, as a dry run shows them.
@@ -127,9 +126,10 @@ impl ListChange {
         // What another migrate has added since the plan was made is not taken away.
         let listed = current.and_then(|current| self.spec.parse(&current.definition));
         let removed = listed.map_or(Vec::new(), |listed| without(&listed, &self.list));
+        let unasked = without(&removed, &self.removed);
         Ok(match (current, new) {
-            (_, None) if !removed.is_empty() && !self.may_narrow => return Err(narrows(self.spec, &removed)),
-            (_, Some(_)) if !removed.is_empty() && !self.may_narrow => Step::Drop,
+            (_, None) if !unasked.is_empty() => return Err(narrows(self.spec, &unasked)),
+            (_, Some(_)) if !unasked.is_empty() => Step::Drop,
             (Some(current), None) if is_wanted(current) && current.validated => Step::Done,
             (Some(current), None) if is_wanted(current) => Step::Validate(self.spec.constraint.into()),
             (Some(current), Some(_)) if is_wanted(current) => Step::Drop,
@@ -228,7 +228,7 @@ pub(super) fn on_empty_table(declared: &Declared) -> String {
         let change = ListChange {
             spec,
             list,
-            may_narrow: true,
+            removed: Vec::new(),
             line: None,
         };
         format!(
@@ -242,66 +242,93 @@ pub(super) fn on_empty_table(declared: &Declared) -> String {
     declared.map(statements).collect()
 }
 
+/// The CHECKs that the first migration makes on a table that has none on the column: in words, and that clients may depend on it.
+pub(super) fn made<'a>(
+    declared: &'a Declared,
+    state: &'a State,
+    has_first: bool,
+) -> impl Iterator<Item = (String, bool)> + 'a {
+    let is_made = move |spec: &&ListSpec| !has_first && state.exists && is_free(spec, state);
+    LISTS.iter().filter(is_made).map(|spec| {
+        let list = declared.get(spec.key).cloned().unwrap_or_else(|| spec.of_the_script());
+        (
+            format!("adds constraint {}: {}", spec.constraint, list.join(", ")),
+            true,
+        )
+    })
+}
+
+/// Whether no CHECK is about the column.
+fn is_free(spec: &ListSpec, state: &State) -> bool {
+    let is_check =
+        |check: &Constraint| check.column.as_deref() == Some(spec.column) && check.definition.starts_with("CHECK");
+    !state.constraints.contains_key(spec.constraint) && !state.constraints.values().any(is_check)
+}
+
 /// What is to be done so that the lists are as declared. `has_first`: the migration that makes the table is applied.
 ///
 /// # Errors
-/// A list that can't be applied: rows have another value, it takes a value away and `may_narrow` does not say so, or the CHECK
-/// that is there is no list.
+/// A list that can't be applied: rows have another value, or the CHECK that is there is no list.
 pub(super) async fn plan(
     database: &Database,
     declared: &Declared,
     state: &State,
     has_first: bool,
-    may_narrow: bool,
 ) -> Result<Vec<ListChange>, Failure> {
     let mut changes = Vec::new();
     for (spec, list) in LISTS.iter().filter_map(|spec| Some((spec, declared.get(spec.key)?))) {
-        let line = change(database, spec, list, state, has_first, may_narrow).await?;
-        if line.is_some() || state.stored(spec.key).is_none_or(|stored| !is_same(stored, list)) {
-            changes.push(ListChange {
-                spec,
-                list: list.clone(),
-                may_narrow,
-                line,
-            });
+        let change = change(database, spec, list, state, has_first).await?;
+        if change.line.is_some() || state.stored(spec.key).is_none_or(|stored| !is_same(stored, list)) {
+            changes.push(change);
         }
     }
     Ok(changes)
 }
 
-/// What becomes of one CHECK, in words.
+/// What becomes of one CHECK.
 async fn change(
     database: &Database,
     spec: &'static ListSpec,
     list: &[String],
     state: &State,
     has_first: bool,
-    may_narrow: bool,
-) -> Result<Option<String>, Failure> {
-    if !state.exists {
-        return Ok(None);
-    }
-    let is_list = |constraint: &&Constraint| spec.parse(&constraint.definition).is_some();
-    let is_check = |constraint: &&Constraint| {
-        constraint.column.as_deref() == Some(spec.column) && constraint.definition.starts_with("CHECK")
+) -> Result<ListChange, Failure> {
+    let mut change = ListChange {
+        spec,
+        list: list.to_vec(),
+        removed: Vec::new(),
+        line: None,
     };
-    let mut others = state.constraints.values().filter(is_check);
+    if !state.exists {
+        return Ok(change);
+    }
+    let is_list = |constraint: &&Constraint| {
+        constraint.column.as_deref() == Some(spec.column) && spec.parse(&constraint.definition).is_some()
+    };
     // The first migration gives a list of another name ours.
-    let renamed = others.clone().find(is_list).filter(|_| !has_first);
+    let renamed = state.constraints.values().find(is_list).filter(|_| !has_first);
     let Some(check) = state.constraints.get(spec.constraint).or(renamed) else {
         if let Some(refusal) = misfits(database, spec, list).await? {
             return Err(refusal);
         }
-        // It creates one where there is none.
-        let is_created = !has_first && others.next().is_none();
-        return Ok((!is_created).then(|| format!("adds constraint {}", spec.constraint)));
+        if has_first || !is_free(spec, state) {
+            let line = format!("adds constraint {}: {}", spec.constraint, list.join(", "));
+            // A crash may have left it under the other name.
+            let new = state.constraints.get(&change.new_name());
+            let listed = new.and_then(|new| spec.parse(&new.definition));
+            change.line = Some((line, !listed.is_some_and(|listed| is_same(&listed, list))));
+        }
+        return Ok(change);
     };
     let Some(current) = spec.parse(&check.definition) else {
         return Err(no_list(spec, check));
     };
     let (added, removed) = (without(list, &current), without(&current, list));
     if added.is_empty() && removed.is_empty() {
-        return Ok((!check.validated).then(|| format!("validates constraint {}", spec.constraint)));
+        if !check.validated {
+            change.line = Some((format!("validates constraint {}", spec.constraint), false));
+        }
+        return Ok(change);
     }
     let mut words = Vec::new();
     if !added.is_empty() {
@@ -312,25 +339,21 @@ async fn change(
         if let Some(refusal) = misfits(database, spec, list).await? {
             return Err(refusal);
         }
-        if !may_narrow {
-            return Err(narrows(spec, &removed));
-        }
     }
-    Ok(Some(format!(
-        "replaces constraint {}: {}",
-        spec.constraint,
-        words.join(", ")
-    )))
+    let line = format!("replaces constraint {}: {}", spec.constraint, words.join(", "));
+    change.line = Some((line, !removed.is_empty()));
+    change.removed = removed;
+    Ok(change)
 }
 
-/// The refusal of a list that takes values away.
+/// The refusal of a list that takes values away, which nobody was asked about.
 fn narrows(spec: &ListSpec, removed: &[String]) -> Failure {
     Failure::new(format!(
         "the declared {} lack {}, which the database takes: clients that write it would fail",
         spec.key,
         removed.join(", ")
     ))
-    .hint("declare it too, or run sessctl migrate --yes to remove it; the list was not changed")
+    .hint("another migrate has just added it: declare it too, or run sessctl migrate again to remove it; the list was not changed")
 }
 
 /// The refusal of a CHECK that is there and is no list.
@@ -342,36 +365,5 @@ fn no_list(spec: &ListSpec, check: &Constraint) -> Failure {
     .hint(format!(
         "if the list is to take its place, run: alter table public.user_sessions drop constraint {}; then sessctl migrate again",
         spec.constraint
-    ))
-}
-
-/// The refusal of a list that rows do not fit, if there are such rows.
-async fn misfits(database: &Database, spec: &ListSpec, list: &[String]) -> Result<Option<Failure>, Failure> {
-    let sql = MISFITS_SQL.replace("{column}", spec.column);
-    // Rows that this role can't see count too: without this they would be passed over.
-    let opening = "set local row_security = off";
-    let found = database.json_after(opening, &sql, &[(&list, Type::TEXT_ARRAY)]).await;
-    let ended = database.run("rollback").await;
-    let explain = |error: QueryError| error.explain("can't count the sessions by value");
-    let misfits: Vec<Misfit> = found.map_err(explain)?;
-    ended.map_err(explain)?;
-    if misfits.is_empty() {
-        return Ok(None);
-    }
-    let total = misfits.iter().map(|misfit| misfit.rows).sum();
-    let values: Vec<String> = misfits
-        .iter()
-        .map(|misfit| format!("{} ({})", misfit.value, count(misfit.rows)))
-        .collect();
-    Ok(Some(
-        Failure::new(format!(
-            "{} {} of a {} that the declared {} lack: {}",
-            count(total),
-            if total == 1 { "session is" } else { "sessions are" },
-            spec.column,
-            spec.key,
-            values.join(", ")
-        ))
-        .hint("declare it too, or change these sessions, then run sessctl migrate again; the list was not changed"),
     ))
 }

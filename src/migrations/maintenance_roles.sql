@@ -1,5 +1,6 @@
 -- The oids of the roles, other than the owner, that may run maintenance: each has been granted by name to call a batch, to
--- record it, and to delete sessions. A role that default privileges gave the functions alone is none. No parameters.
+-- record it, and to delete sessions; where one of these objects is missing, the other two rights tell. A role that default
+-- privileges gave the functions alone is none. No parameters.
 with
 rights (object, owner, acl) as (
   select p.proname, p.proowner, p.proacl
@@ -21,7 +22,13 @@ granted as (
 select coalesce(json_agg(r.oid::bigint order by r.oid), '[]')::text
 from pg_catalog.pg_roles as r
 where r.rolname not in ('anon', 'authenticated', 'authenticator')
-  and exists (select from rights where object = 'grant_maintenance')
-  and (r.oid, 'EXECUTE') in (select grantee, privilege from granted where object = 'cleanup_batch')
-  and (r.oid, 'INSERT') in (select grantee, privilege from granted where object = 'run')
-  and (r.oid, 'DELETE') in (select grantee, privilege from granted where object = 'user_sessions')
+  and not exists (
+    select
+    from (values ('cleanup_batch', 'EXECUTE'), ('run', 'INSERT'), ('user_sessions', 'DELETE')) as w (object, privilege)
+    where exists (select from rights where rights.object = w.object)
+      and (w.object, w.privilege, r.oid) not in (select g.object, g.privilege, g.grantee from granted as g)
+  )
+  and (
+    select count(distinct g.object) from granted as g
+    where g.grantee = r.oid and (g.object, g.privilege) in (('cleanup_batch', 'EXECUTE'), ('run', 'INSERT'), ('user_sessions', 'DELETE'))
+  ) >= 2

@@ -11,6 +11,7 @@ mod history;
 mod index;
 mod known;
 mod lists;
+mod misfits;
 mod omitted;
 mod preflight;
 mod repair;
@@ -25,7 +26,7 @@ use refinery::Migration;
 use crate::database::Database;
 use crate::failure::Failure;
 use crate::retry::Backoff;
-use crate::schema::{Declared, Facts, Object, OptionalIndex, WITHOUT_INDEXES};
+use crate::schema::{Declared, Facts, Object, OptionalIndex, Origins, WITHOUT_INDEXES};
 use applying::{Applying, Refusal, lock, lock_pauses};
 use preflight::{Changes, preflight};
 
@@ -77,8 +78,10 @@ pub(crate) struct Plan {
     pub pending: Vec<Migration>,
     /// What it drops, replaces and revokes of what is there, a line each.
     pub changes: Vec<String>,
-    /// The same with all rights of the API's roles in one line.
+    /// The same with rights of one kind in one line.
     pub listed: Vec<String>,
+    /// Those that clients may depend on: somebody must want them.
+    pub risks: Vec<String>,
     /// Policies of others, which stay.
     pub leaves: Vec<Object>,
     /// Lists that the team declares and that are not in force, applied after the migrations.
@@ -97,8 +100,6 @@ pub(crate) struct Asked {
     pub target: Option<i32>,
     /// The team's lists, and the indexes that it leaves out.
     pub declared: Declared,
-    /// A list may lose a value that no row has.
-    pub may_narrow: bool,
 }
 
 impl Plan {
@@ -126,7 +127,8 @@ impl Plan {
             .hint("upgrade the project's database in the dashboard"));
         }
         let mut pending = history.pending(&ours)?;
-        if pending.is_empty() {
+        // The others would fail without the table.
+        if history.has_first() {
             database.require_sessions().await?;
         }
         known::refuse_lost_rows(&history, &pending)?;
@@ -157,39 +159,40 @@ impl Plan {
                 declared.entry(WITHOUT_INDEXES.into()).or_insert_with(|| stored.clone());
             }
             if !pending.is_empty() {
-                changes = preflight(database, &pending, &declared).await?;
+                let origins = Origins::of(versions.iter().map(|(_, facts)| facts)).in_an_adoption();
+                changes = preflight(database, &pending, &declared, &origins).await?;
             }
             let has_first = known > 0 || history.applied().iter().any(|applied| applied.version == 1);
-            lists = lists::plan(database, &declared, &state, has_first, asked.may_narrow).await?;
+            changes.add(lists::made(&declared, &state, has_first));
+            lists = lists::plan(database, &declared, &state, has_first).await?;
         }
+        // What is declared is kept in a table that an earlier version lacks.
+        let newest = ours.last().map_or(0, Migration::version);
+        if pending.last().map_or(history.version().max(known), Migration::version) < newest {
+            lists.clear();
+            indexes = None;
+        }
+        changes.add(lists.iter().filter_map(ListChange::line));
+        changes.add(indexes.iter().flat_map(IndexChange::lines).map(|line| (line, false)));
         let Changes {
-            mut changes,
-            mut listed,
+            changes,
+            listed,
+            risks,
             leaves,
         } = changes;
-        let lines = lists.iter().filter_map(|list| list.line.clone());
-        for line in lines.chain(indexes.iter().flat_map(IndexChange::lines)) {
-            changes.push(line.clone());
-            listed.push(line);
-        }
-        let mut plan = Self {
+        Ok(Self {
             version: history.version().max(known),
             unrecorded,
             pending,
             changes,
             listed,
+            risks,
             leaves,
             lists,
             indexes,
             ours,
             declared,
-        };
-        // What is declared is kept in a table that an earlier version lacks.
-        if plan.version_after() < plan.newest() {
-            plan.lists.clear();
-            plan.indexes = None;
-        }
-        Ok(plan)
+        })
     }
 
     /// Whether a migration builds an index that the team leaves out: it is recorded and not run.
@@ -283,7 +286,8 @@ impl Plan {
 }
 
 /// Applies the migrations of this binary that a database lacks, and one more: a test shows with it that a later version can
-/// change what this one made. `facts`: what that one makes, where it is to be known in a database without a history.
+/// change what this one made. `facts`: what that one makes, where it is to be known in a database without a history. As where nobody can
+/// be asked, it changes nothing that clients may depend on.
 ///
 /// # Errors
 /// As [`Plan::read`] and [`Plan::apply`].
@@ -293,6 +297,9 @@ pub async fn apply_with(database: &Database, later: Migration, facts: Option<Fac
     versions.extend(facts.map(|facts| (later.version(), facts)));
     let ours = all().into_iter().chain([later]).collect();
     let plan = Plan::of(ours, &versions, database, Asked::default()).await?;
+    if let Some(question) = question(&plan.risks) {
+        return Err(Failure::new(question));
+    }
     let applied = plan.apply(database, LockLimits::OF_TESTS, &|_| {}).await?;
     Ok(applied.into_iter().map(Migration::version).collect())
 }
@@ -302,6 +309,11 @@ pub async fn apply_with(database: &Database, later: Migration, facts: Option<Fac
 pub fn export_with(later: Migration, after: i32) -> String {
     let ours: Vec<Migration> = all().into_iter().chain([later]).collect();
     export(&ours, after, &Declared::default(), "20300101000000")
+}
+
+/// What to ask before changes that clients may depend on are made; absent where there are none.
+pub(crate) fn question(risks: &[String]) -> Option<String> {
+    (!risks.is_empty()).then(|| format!("clients may depend on what this changes: {}", risks.join("; ")))
 }
 
 /// How long migrations wait for locks.

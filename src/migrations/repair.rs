@@ -8,7 +8,7 @@ use super::history::History;
 use super::preflight::{DEPENDENTS_SQL, by_object, dependents_of, refuse_unfit};
 use super::replaced::Declarations;
 use super::runner::{STATEMENT_TIMEOUT, history_table};
-use super::{LOCK_ATTEMPTS, LockLimits, Note, Refusal, after, all, index, lock, lock_pauses};
+use super::{LOCK_ATTEMPTS, LockLimits, Note, Refusal, after, all, index, known, lock, lock_pauses};
 use crate::database::{Database, QueryError};
 use crate::failure::Failure;
 use crate::retry::retry;
@@ -29,12 +29,13 @@ pub(crate) struct RepairPlan {
 }
 
 impl RepairPlan {
-    /// Whether migrations are pending, so that the schema is not this version's.
+    /// Whether migrations are to be applied first, since the schema is not this version's.
     ///
     /// # Errors
     /// The server's.
     pub async fn is_behind(database: &Database) -> Result<bool, Failure> {
-        Ok(History::read(database).await?.is_behind(&all()))
+        let history = History::read(database).await?;
+        Ok(history.is_behind(&all()) && !is_without_table(database, &history).await)
     }
 
     /// Looks, and changes nothing.
@@ -49,21 +50,24 @@ impl RepairPlan {
 
     /// [`Self::read`] with another schema than that of this binary.
     async fn of(wanted: Wanted, ours: Vec<Migration>, database: &Database) -> Result<Self, Failure> {
+        let versions = known::versions();
         let wanted = wanted.without(Declarations::of(&ours).all_drops());
+        let wanted = wanted.after(versions.iter().map(|(_, facts)| facts));
         let history = History::read(database).await?;
-        let unrecorded = history.damaged(&ours)?;
-        if history.is_behind(&ours) {
+        let newest = ours.last().map_or(0, Migration::version);
+        if history.is_behind(&ours) && !is_without_table(database, &history).await {
             return Err(
                 Failure::new("migrations are pending").hint("run sessctl migrate, then sessctl migrate --repair")
             );
         }
+        let unrecorded = history.damaged(&ours, newest)?;
         let found = Found::read(database).await?;
         let situation: Situation = database.ask(SITUATION_SQL, &[], FAILED).await?;
         situation.check(found.facts())?;
         refuse_unfit(database, &wanted.facts(&found), found.facts()).await?;
         let dependents = dependents_of(database, found.facts()).await?;
         Ok(Self {
-            version: history.version(),
+            version: newest.max(history.version()),
             repair: Repair::of(&wanted, &found, &situation, &dependents)?,
             unrecorded,
             wanted,
@@ -152,6 +156,12 @@ impl RepairPlan {
         after::renew_rights(database, &roles).await?;
         Ok(())
     }
+}
+
+/// Whether the table that the first migration made is gone: what is pending can't be applied without it, and there are no rows that it
+/// would have to change. All that this version makes is put back then.
+async fn is_without_table(database: &Database, history: &History) -> bool {
+    history.has_first() && database.require_sessions().await.is_err()
 }
 
 /// The statements that record migrations whose work is there, the history's table included.

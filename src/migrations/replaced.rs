@@ -5,12 +5,12 @@
 //! - `-- sessctl: revokes rights on OBJECT`: rights of the API's roles that the migrations don't grant; on a schema, also
 //!   those on what is in it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 use refinery::Migration;
 
-use crate::schema::{Class, Difference, Facts, Grant, Kind, Object, compare};
+use crate::schema::{API_ROLES, Class, Difference, Facts, Grant, Kind, LISTS, Object, Origins, compare, words};
 
 const PREFIX: &str = "-- sessctl: ";
 
@@ -94,88 +94,112 @@ impl Declarations {
         found.keys().filter(is_dropped).cloned().collect()
     }
 
-    /// Whatever is dropped, replaced, changed or revoked, in a line each; and the same with all rights of the API's roles in one
-    /// line.
-    pub(super) fn lines(&self, expected: &Facts, found: &Facts) -> (Vec<String>, Vec<String>) {
+    /// What becomes of what is there.
+    pub(super) fn lines(&self, expected: &Facts, found: &Facts, origins: &Origins) -> Lines {
         let differences = compare(expected, found);
-        // An object may differ in more than one property.
-        let mut seen = BTreeSet::new();
-        let (mut all, mut short, mut rights, mut roles) = (Vec::new(), Vec::new(), Vec::new(), BTreeSet::new());
+        let mut lines = Lines::default();
+        // By object and role, so that rights of one kind are one line.
+        let (mut needless, mut roles) = (Vec::new(), BTreeSet::new());
+        let mut used: BTreeMap<(&Object, &str), Vec<&str>> = BTreeMap::new();
         for difference in &differences {
-            let line = self.line(difference, &differences);
-            let Some(line) = line.filter(|line| seen.insert(line.clone())) else {
+            let Some(line) = self.line(difference, &differences, expected, found) else {
                 continue;
             };
+            let is_risk = origins.may_break_clients(difference, expected, found);
             match Grant::of(&difference.property) {
+                Some(grant) if is_risk => used
+                    .entry((&difference.object, grant.role))
+                    .or_default()
+                    .push(grant.right),
                 Some(grant) if grant.is_of_api() => {
                     roles.insert(grant.role);
-                    rights.push(line.clone());
+                    needless.push(line.clone());
                 }
-                _ => short.push(line.clone()),
+                _ => lines.add(&line, is_risk),
             }
-            all.push(line);
+            // An object may differ in more than one property.
+            if !lines.all.contains(&line) {
+                lines.all.push(line);
+            }
         }
-        if rights.len() > 1 {
-            let roles: Vec<&str> = roles.into_iter().collect();
-            let roles = match roles.as_slice() {
-                [others @ .., last] if !others.is_empty() => format!("{} and {last}", others.join(", ")),
-                roles => roles.concat(),
-            };
-            let number = rights.len();
-            rights = vec![format!("revokes {number} rights of {roles} that the API does not need")];
+        let mut by_rights: BTreeMap<(&Object, String), Vec<&str>> = BTreeMap::new();
+        for ((object, role), rights) in used {
+            let rights = rights.join(", ");
+            if API_ROLES.contains(&role) {
+                by_rights.entry((object, rights)).or_default().push(role);
+            } else {
+                lines.add(&format!("revokes {rights} on {object} from {role}"), true);
+            }
         }
-        short.append(&mut rights);
-        (all, short)
+        for ((object, rights), roles) in by_rights {
+            lines.add(&format!("revokes {rights} on {object} from {}", listed(&roles)), true);
+        }
+        if needless.len() > 1 {
+            let roles = listed(&roles.into_iter().collect::<Vec<_>>());
+            let number = needless.len();
+            needless = vec![format!("revokes {number} rights of {roles} that the API does not need")];
+        }
+        lines.short.append(&mut needless);
+        lines
     }
 
-    fn line(&self, difference: &Difference, all: &[Difference]) -> Option<String> {
+    fn line(&self, difference: &Difference, all: &[Difference], expected: &Facts, found: &Facts) -> Option<String> {
         let Difference {
             object,
             property,
-            expected,
-            found,
             class,
             ..
         } = difference;
-        if let (Some(Grant { right, role }), None) = (Grant::of(property), expected) {
+        let told = || words(difference, all, found, expected);
+        if Grant::of(property).is_some() && difference.expected.is_none() {
             let is_revoked = *class == Class::Drift && self.revokes(object);
             let is_lost = is_revoked
                 || object.kind == Kind::Function && self.replaces(object.kind) && must_be_dropped(object, all);
-            return is_lost.then(|| format!("revokes {right} on {object} from {role}"));
+            return told().filter(|_| is_lost);
         }
         if let Some(why) = self.drops(object) {
             return (property == "present").then(|| format!("drops {object} ({why})"));
         }
-        let stays = ["present", "owner", "owner lacks"].contains(&property.as_str()) || *class == Class::Extra;
-        if stays || object.is_private() || !self.replaces(object.kind) {
-            return None;
+        if property == "present" {
+            // A list's own step tells of its CHECK.
+            let is_added = object.kind == Kind::Constraint
+                && difference.expected.is_some()
+                && found.contains_key(&Object::sessions())
+                && LISTS.iter().all(|list| list.object() != *object);
+            return told().filter(|_| is_added && !object.is_private() && self.replaces(object.kind));
         }
-        let differs = |other: &str| all.iter().any(|d| d.object == *object && d.property == other);
-        match (object.kind, property.as_str(), expected, found) {
-            (Kind::Table, "row level security", _, Some(_)) => {
-                Some(format!("turns row level security on for {object}"))
+        let stays = ["owner", "owner lacks"].contains(&property.as_str()) || *class == Class::Extra;
+        let is_changed = !stays && !object.is_private() && self.replaces(object.kind);
+        told().filter(|_| is_changed)
+    }
+}
+
+/// What migrations do to what is there, a line each.
+#[derive(Default)]
+pub(super) struct Lines {
+    pub(super) all: Vec<String>,
+    /// The same with rights of one kind in one line.
+    pub(super) short: Vec<String>,
+    /// Those of the short ones that clients may depend on.
+    pub(super) risks: Vec<String>,
+}
+
+impl Lines {
+    fn add(&mut self, line: &str, is_risk: bool) {
+        let lists = [Some(&mut self.short), Some(&mut self.risks).filter(|_| is_risk)];
+        for list in lists.into_iter().flatten() {
+            if !list.iter().any(|other| other == line) {
+                list.push(line.to_owned());
             }
-            (Kind::Column, "default", Some(wanted), Some(is)) => {
-                Some(format!("replaces the default of {object} ({is}) with {wanted}"))
-            }
-            (Kind::Column, "default", None, Some(is)) => Some(format!("drops the default of {object} ({is})")),
-            (Kind::Column, "nullable", _, Some(is)) if is == "yes" => Some(format!("sets {object} not null")),
-            (Kind::Column, "nullable", ..) => Some(format!("drops not null of {object}")),
-            (Kind::Constraint | Kind::Index, "definition", Some(wanted), Some(is)) => {
-                let is = if object.kind == Kind::Constraint {
-                    format!(" ({is})")
-                } else {
-                    String::new()
-                };
-                Some(format!("replaces {object}{is} with {wanted}"))
-            }
-            (Kind::Constraint, "validated", ..) => Some(format!("validates {object}")),
-            (Kind::View, "columns", Some(wanted), Some(is)) => Some(format!("replaces {object} ({is}) with {wanted}")),
-            (Kind::View, ..) => (!differs("columns")).then(|| format!("replaces {object}")),
-            (Kind::Function | Kind::Trigger, ..) => Some(format!("replaces {object}")),
-            (Kind::Policy, ..) => Some(format!("replaces {object}: for authenticated alone")),
-            _ => None,
         }
+    }
+}
+
+/// Names in a sentence.
+fn listed(names: &[&str]) -> String {
+    match names {
+        [others @ .., last] if !others.is_empty() => format!("{} and {last}", others.join(", ")),
+        names => names.concat(),
     }
 }
 

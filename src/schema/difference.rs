@@ -8,7 +8,7 @@ use similar::{Algorithm, ChangeTag, capture_diff_slices_deadline};
 use super::{Facts, Grant, Kind, LISTS, Object, Properties};
 
 /// The API's roles: what they may do beyond ours is a matter of safety.
-pub(super) const API_ROLES: [&str; 5] = ["PUBLIC", "anon", "authenticated", "service_role", "authenticator"];
+pub(crate) const API_ROLES: [&str; 5] = ["PUBLIC", "anon", "authenticated", "service_role", "authenticator"];
 
 /// Properties that a team may set as it likes.
 const FREE_PROPERTIES: [&str; 4] = ["options", "replica identity", "publications", "referenced by"];

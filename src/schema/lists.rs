@@ -75,6 +75,11 @@ impl ListSpec {
         format!("CHECK (({} = ANY (ARRAY[{}])))", self.column, literals.join(", "))
     }
 
+    /// The values of the original script's list.
+    pub(crate) fn of_the_script(&self) -> Vec<String> {
+        self.of(&snapshot()).unwrap_or_default()
+    }
+
     /// The values that the CHECK of these facts allows. Absent where there is none, or it is no list.
     fn of(&self, facts: &Facts) -> Option<Vec<String>> {
         self.parse(facts.get(&self.object())?.get("definition")?)
@@ -170,7 +175,7 @@ pub(crate) fn expect(expected: &mut Facts, found: &Facts, in_force: &Declared, w
             if is_as_expected {
                 definition = found[&object]["definition"].clone();
                 if !more.is_empty() {
-                    note("values", None, &more, "not declared: name all values in sessctl.toml");
+                    note(VALUES, None, &more, "not declared: name all values in sessctl.toml");
                 }
             }
         }
@@ -186,6 +191,9 @@ pub(crate) fn expect(expected: &mut Facts, found: &Facts, in_force: &Declared, w
     }
     notes
 }
+
+/// The property of a CHECK that is about values which nobody declared.
+pub(super) const VALUES: &str = "values";
 
 /// The property of a CHECK that is about a declaration which is not in force.
 pub(crate) const DECLARED: &str = "declared";

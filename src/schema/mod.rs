@@ -1,6 +1,7 @@
 //! What the schema should be (a snapshot, made from the migrations), what it is (one query), and the difference.
 
 mod allowed;
+mod clients;
 mod difference;
 mod indexes;
 mod lists;
@@ -18,14 +19,15 @@ use crate::failure::Failure;
 use crate::migrations::Applied;
 
 pub(crate) use allowed::Allowed;
-pub(crate) use difference::{Class, Difference, compare};
+pub(crate) use clients::{Origins, words};
+pub(crate) use difference::{API_ROLES, Class, Difference, compare};
 pub(crate) use indexes::{OptionalIndex, WITHOUT_INDEXES};
 pub use lists::Declared;
 pub(crate) use lists::{DECLARED, LISTS, ListSpec, expect, is_same, keep, without};
 pub(crate) use object::Grant;
 pub use object::{Kind, Object};
 pub use repair::Wanted;
-pub use snapshot::{snapshot, write as write_snapshot};
+pub use snapshot::{script, snapshot, write as write_snapshot, write_script};
 pub(crate) use verdict::{ADOPT, Pending, Team, UNRECORDED, Verdict};
 
 const FACTS_SQL: &str = include_str!("facts.sql");

@@ -10,9 +10,11 @@
 //!   language: plpgsql
 //! ```
 
-use super::{Facts, Object, Properties};
+use super::clients::CLIENT_RIGHTS;
+use super::{Facts, Grant, Kind, Object, Properties};
 
 const SNAPSHOT: &str = include_str!("snapshot.txt");
+const SCRIPT: &str = include_str!("script.txt");
 
 /// What the migrations of this binary make, on every version of the server.
 ///
@@ -20,6 +22,29 @@ const SNAPSHOT: &str = include_str!("snapshot.txt");
 /// Where the embedded file is broken, which a test would have seen.
 pub fn snapshot() -> Facts {
     read(SNAPSHOT).expect("src/schema/snapshot.txt is made by make snapshot")
+}
+
+/// What the original script makes, on every version of the server: with the rights that clients can use, of both of Supabase's
+/// default grants.
+///
+/// # Panics
+/// Where the embedded file is broken, which a test would have seen.
+pub fn script() -> Facts {
+    read(SCRIPT).expect("src/schema/script.txt is made by make snapshot")
+}
+
+/// The text of [`script`], from the facts of databases where it was pasted.
+pub fn write_script(pasted: &[Facts]) -> String {
+    let mut script = Facts::new();
+    for (object, properties) in pasted.iter().flatten().filter(|(object, _)| object.kind != Kind::Role) {
+        let is_told = |property: &String| {
+            Grant::of(property).is_none_or(|grant| CLIENT_RIGHTS.contains(&grant.right)) && property != "owner"
+        };
+        let told = properties.iter().filter(|(property, _)| is_told(property));
+        let told = told.map(|(property, value)| (property.clone(), value.clone()));
+        script.entry(object.clone()).or_default().extend(told);
+    }
+    write(&script)
 }
 
 /// Facts as the snapshot's text.

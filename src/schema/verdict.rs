@@ -6,6 +6,7 @@ use refinery::Migration;
 use serde::Serialize;
 
 use super::allowed::{Allowed, accept};
+use super::lists::VALUES;
 use super::{Class, Declared, Difference, Found, Grant, Kind, Object, compare, expect, indexes, snapshot};
 use crate::migrations::{self, Applied};
 
@@ -113,14 +114,18 @@ impl Verdict {
         let is_newer = |d: &Difference| d.object.kind == Kind::Migration && d.expected.is_none();
         // Rights are revoked from the API's roles on our objects; what a role has by itself is not the schema's.
         let is_repaired = |d: &Difference| {
-            let is_right = Grant::of(&d.property).is_some() && snapshot().contains_key(&d.object);
-            d.object.kind != Kind::Role && (d.expected.is_some() || is_right || d.property == "owner lacks")
+            let is_right = Grant::of(&d.property).is_some_and(Grant::is_of_api) && snapshot().contains_key(&d.object);
+            let is_ours = d.class == Class::Drift && d.object.kind != Kind::Role;
+            is_ours && (d.expected.is_some() || is_right || d.property == "owner lacks")
         };
         if !self.pending.is_empty() {
             return "run sessctl migrate";
         }
         if self.drift.iter().any(is_newer) {
             return "install the newer sessctl that migrated it";
+        }
+        if self.drift.iter().all(|d| d.property == VALUES) {
+            return "name all values in sessctl.toml, then run sessctl migrate";
         }
         match (self.drift.iter().any(is_repaired), self.drift.iter().all(is_repaired)) {
             (true, true) => "run sessctl migrate --repair: it puts back sessctl's own objects",

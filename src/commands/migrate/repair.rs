@@ -1,13 +1,47 @@
-//! How `sessctl migrate --repair` shows what it did, or would do.
+//! `sessctl migrate --repair`, and how it shows what it did.
 
 use std::io;
 
+use anyhow::Result;
 use serde::Serialize;
 
+use super::super::Context;
+use super::super::verify::lines;
+use super::Args;
+use super::repair_dry_run::RepairDryRun;
+use crate::database::Database;
 use crate::migrations::RepairPlan;
 use crate::output::{Page, Report, Style};
-use crate::schema::Difference;
-use crate::schema::repair::{Statement, Step};
+use crate::schema::{Class, Declared, Difference};
+
+impl Args {
+    /// Repairs a schema that no migration is pending for.
+    pub(super) async fn put_back(
+        &self,
+        database: &Database,
+        declared: &Declared,
+        context: &Context<'_>,
+    ) -> Result<Box<dyn Report>> {
+        let plan = RepairPlan::read(database, declared).await?;
+        for difference in &plan.repair.left {
+            let line = format!("not sessctl's, and left as it is: {}", lines(difference).join(" | "));
+            match difference.class {
+                Class::Drift => context.terminal.warn(&line),
+                Class::Extra => context.terminal.note(&line),
+            }
+        }
+        if self.dry_run {
+            return Ok(Box::new(RepairDryRun::from(plan)));
+        }
+        let note = |text: &str| context.terminal.note(text);
+        for line in plan.changes() {
+            note(&line);
+        }
+        self.confirm(&plan.repair.risks, context).await?;
+        plan.apply(database, self.limits(), &note).await?;
+        Ok(Box::new(Repaired::from(plan)))
+    }
+}
 
 /// What the repair did.
 #[derive(Serialize)]
@@ -36,84 +70,5 @@ impl Report for Repaired {
             count => format!("{count} changes: the schema is that of version {version} again"),
         };
         out.line(out.paint(Style::Good, &line))
-    }
-}
-
-/// What `migrate --repair --dry-run` would do.
-#[derive(Serialize)]
-pub(super) struct RepairDryRun {
-    /// One transaction.
-    transaction: Vec<Statement>,
-    /// Afterwards.
-    later: Vec<Statement>,
-    /// What it leaves to a person.
-    manual: Vec<Statement>,
-    /// Migrations that are recorded as applied.
-    recorded: Vec<i32>,
-    left: Vec<Difference>,
-    version: i32,
-}
-
-impl From<RepairPlan> for RepairDryRun {
-    fn from(plan: RepairPlan) -> Self {
-        let later = plan.repair.later.iter().map(|later| {
-            let steps = later.steps.iter().map(|step| match step {
-                Step::Transaction(sql) => format!("begin;\n{sql}\ncommit;"),
-                Step::Build { sql, .. } | Step::Alone(sql) => sql.clone(),
-            });
-            Statement {
-                change: later.change.clone(),
-                sql: steps.collect::<Vec<_>>().join("\n"),
-            }
-        });
-        Self {
-            later: later.collect(),
-            recorded: plan.unrecorded.iter().map(refinery::Migration::version).collect(),
-            version: plan.version,
-            transaction: plan.repair.statements,
-            manual: plan.repair.manual,
-            left: plan.repair.left,
-        }
-    }
-}
-
-impl Report for RepairDryRun {
-    fn table(&self, out: &mut Page<'_>) -> io::Result<()> {
-        let Self {
-            transaction,
-            later,
-            manual,
-            recorded,
-            version,
-            ..
-        } = self;
-        if transaction.is_empty() && later.is_empty() && manual.is_empty() && recorded.is_empty() {
-            return out.line(format!("-- nothing to repair: the schema is that of version {version}"));
-        }
-        let show = |out: &mut Page<'_>, statements: &[Statement]| {
-            statements.iter().try_for_each(|Statement { change, sql }| {
-                out.line("")?;
-                out.line(out.paint(Style::Bold, &format!("-- {change}")))?;
-                out.lines(sql)
-            })
-        };
-        if !transaction.is_empty() {
-            out.line("begin;")?;
-            show(out, transaction)?;
-            out.line("")?;
-            out.line("commit;")?;
-        }
-        show(out, later)?;
-        for version in recorded {
-            out.line(format!("-- records migration V{version} as applied"))?;
-        }
-        for Statement { change, sql } in manual {
-            out.line("")?;
-            out.line(out.paint(Style::Bold, &format!("-- left to you: {change}")))?;
-            for line in sql.lines() {
-                out.line(format!("-- {line}"))?;
-            }
-        }
-        Ok(())
     }
 }

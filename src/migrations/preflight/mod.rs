@@ -15,17 +15,32 @@ use refinery::Migration;
 use super::replaced::Declarations;
 use crate::database::Database;
 use crate::failure::Failure;
-use crate::schema::{Class, Declared, Facts, Found, Grant, Kind, Object, OptionalIndex, compare, keep, snapshot};
+use crate::schema::{
+    Class, Declared, Facts, Found, Grant, Kind, Object, OptionalIndex, Origins, compare, keep, snapshot,
+};
 pub(super) use dependents::{DEPENDENTS_SQL, by_object, dependents_of};
 
 /// What becomes of what is there.
 #[derive(Default)]
 pub(super) struct Changes {
     pub(super) changes: Vec<String>,
-    /// The same with all rights of the API's roles in one line.
+    /// The same with rights of one kind in one line.
     pub(super) listed: Vec<String>,
+    /// Those that clients may depend on.
+    pub(super) risks: Vec<String>,
     /// Policies of others.
     pub(super) leaves: Vec<Object>,
+}
+
+impl Changes {
+    /// And these, with whether clients may depend on each.
+    pub(super) fn add(&mut self, lines: impl IntoIterator<Item = (String, bool)>) {
+        for (line, is_risk) in lines {
+            self.changes.push(line.clone());
+            self.listed.push(line.clone());
+            self.risks.extend(is_risk.then_some(line));
+        }
+    }
 }
 
 /// Looks whether the migrations can work here, and what they would do to what is there.
@@ -33,6 +48,7 @@ pub(super) async fn preflight(
     database: &Database,
     pending: &[Migration],
     declared: &Declared,
+    origins: &Origins,
 ) -> Result<Changes, Failure> {
     project::check(database).await?;
     ownership::check(database).await?;
@@ -52,10 +68,11 @@ pub(super) async fn preflight(
     grants::check(database, "migrate", |object| declarations.revokes(object)).await?;
     let is_ours = |object: &Object| expected.contains_key(object) || declarations.drops(object).is_some();
     let policies = found.keys().filter(|object| object.kind == Kind::Policy);
-    let (changes, listed) = declarations.lines(&expected, found);
+    let lines = declarations.lines(&expected, found, origins);
     Ok(Changes {
-        changes,
-        listed,
+        changes: lines.all,
+        listed: lines.short,
+        risks: lines.risks,
         leaves: policies.filter(|object| !is_ours(object)).cloned().collect(),
     })
 }

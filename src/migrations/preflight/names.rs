@@ -63,30 +63,53 @@ pub(super) fn check_sessions(expected: &Facts, found: &Facts) -> Result<(), Fail
     if !found.contains_key(&sessions) {
         return Ok(());
     }
-    let mut differences = Vec::new();
+    let (mut differences, mut statements) = (Vec::new(), Vec::new());
     for (object, properties) in expected {
         let Some(name) = object.sessions_column() else {
             continue;
         };
-        let wanted = properties.get("type");
-        match found.get(object).map(|there| there.get("type")) {
-            Some(there) if there != wanted => differences.push(format!(
-                "column {name} is {} instead of {}",
-                there.map_or("unknown", String::as_str),
-                wanted.map_or("unknown", String::as_str)
-            )),
-            None if CORE_COLUMNS.contains(&name) => differences.push(format!("column {name} is missing")),
-            _ => {}
+        let Some(there) = found.get(object) else {
+            if CORE_COLUMNS.contains(&name) {
+                differences.push(format!("column {name} is missing"));
+            }
+            continue;
+        };
+        let (is, wanted) = (there.get("type"), properties.get("type"));
+        if is != wanted {
+            let (is, wanted) = [is, wanted].map(|t| t.map_or("unknown", String::as_str)).into();
+            differences.push(format!("column {name} is {is} instead of {wanted}"));
+            // Another type's values may be no such ones: that is for a person to see.
+            if wanted == "text" {
+                statements.push(format!("alter column {name} type text"));
+            }
+        }
+        for (property, words, clause) in [
+            ("generated", "a generated column", "drop expression"),
+            ("identity", "an identity column", "drop identity"),
+        ] {
+            if there.contains_key(property) && !properties.contains_key(property) {
+                differences.push(format!("column {name} is {words}, and maintenance or clients write it"));
+                statements.push(format!("alter column {name} {clause}"));
+            }
         }
     }
     if differences.is_empty() {
         return Ok(());
     }
+    let way = if statements.len() == differences.len() {
+        // The view reads the columns; migrate makes it again.
+        format!(
+            "run: drop view if exists public.active_sessions_summary; alter table public.user_sessions {}; then sessctl migrate again",
+            statements.join(", ")
+        )
+    } else {
+        "alter or rename it, then run sessctl migrate again".into()
+    };
     Err(Failure::new(format!(
         "public.user_sessions has another shape than the script's table: {}",
         differences.join(", ")
     ))
-    .hint("alter or rename it, then run sessctl migrate again; nothing was changed"))
+    .hint(format!("{way}; nothing was changed")))
 }
 
 /// Refuses a schema sessctl with objects under names of ours that a pending migration can neither take nor replace.

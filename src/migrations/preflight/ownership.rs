@@ -20,13 +20,16 @@ struct ForeignObject {
     owner: String,
 }
 
-/// Statements that copy the table. The row level security of the copy is on before anybody sees it.
+/// Statements that copy the table, with the keys that clients rely on. The row level security of the copy is on before anybody sees it.
 const COPY_TABLE: &str = "begin; lock table public.user_sessions; \
     create table public.user_sessions_copy (like public.user_sessions including all excluding indexes); \
     alter table public.user_sessions_copy enable row level security; \
     insert into public.user_sessions_copy select * from public.user_sessions; \
     drop table public.user_sessions; \
-    alter table public.user_sessions_copy rename to user_sessions; commit;";
+    alter table public.user_sessions_copy rename to user_sessions; \
+    alter table public.user_sessions add constraint user_sessions_pkey primary key (id), \
+    add constraint user_sessions_session_id_key unique (session_id), \
+    add constraint user_sessions_user_id_fkey foreign key (user_id) references auth.users (id) on delete cascade; commit;";
 
 /// What a user of the platform can do, where nobody else may be supabase_admin: the owner of schema public, postgres, may drop
 /// what is in it.

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::difference::policy;
-use super::{Class, Difference, Facts, Found, Grant, Kind, Object, Properties, compare};
+use super::{Class, Difference, Facts, Found, Grant, Kind, Object, Properties, compare, words};
 use crate::failure::Failure;
 pub(crate) use situation::{SITUATION_SQL, Situation};
 pub use wanted::Wanted;
@@ -65,6 +65,8 @@ pub(crate) struct Repair {
     pub(crate) manual: Vec<Statement>,
     /// What is not sessctl's, or not this schema's.
     pub(crate) left: Vec<Difference>,
+    /// What clients may depend on, of what it changes: a line each.
+    pub(crate) risks: Vec<String>,
 }
 
 impl Repair {
@@ -111,6 +113,7 @@ impl Repair {
         for difference in by_object.into_values().flatten() {
             planner.extra(difference);
         }
+        planner.risks(&differences);
         Ok(planner.finish())
     }
 
@@ -199,13 +202,38 @@ impl Planner<'_> {
             class,
             ..
         } = difference;
-        // A system column is no object of its own: its rights are those of the table.
-        let is_system_column = object.kind == Kind::Column && !self.found[object].contains_key("type");
-        if is_system_column {
+        if self.is_system_column(object) {
             self.rights(object, &Properties::new(), &[difference]);
         } else if !self.remade.contains(object) && (*class == Class::Drift || property == "present") {
             self.repair.left.push(difference.clone());
         }
+    }
+
+    /// Tells what clients may depend on of what is changed.
+    fn risks(&mut self, differences: &[Difference]) {
+        let origins = self.wanted.origins();
+        for difference in differences.iter().filter(|d| d.class == Class::Drift) {
+            let Difference { object, property, .. } = difference;
+            let is_former = self.remade.contains(object) && property == "present";
+            let is_changed = self.expected.contains_key(object) || is_former || self.is_system_column(object);
+            let is_left = property == "type" && !self.is_small(object);
+            if !is_changed || is_left || !origins.may_break_clients(difference, self.expected, self.found) {
+                continue;
+            }
+            let line = match is_former {
+                true => format!("drops {object}"),
+                false => words(difference, differences, self.found, self.expected)
+                    .unwrap_or_else(|| format!("changes the {property} of {object}")),
+            };
+            if !self.repair.risks.contains(&line) {
+                self.repair.risks.push(line);
+            }
+        }
+    }
+
+    /// A system column is no object of its own: its rights are those of the table.
+    fn is_system_column(&self, object: &Object) -> bool {
+        object.kind == Kind::Column && self.found.get(object).is_some_and(|found| !found.contains_key("type"))
     }
 
     fn finish(mut self) -> Repair {

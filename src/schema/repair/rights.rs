@@ -18,6 +18,13 @@ fn target(object: &Object) -> (String, String) {
     }
 }
 
+/// A right that is granted again.
+struct Lost<'a> {
+    right: &'a str,
+    role: &'a str,
+    is_grantable: bool,
+}
+
 impl Planner<'_> {
     /// The rights on an object; of a new one, all of them.
     pub(super) fn rights(&mut self, object: &Object, properties: &Properties, differing: &[&Difference]) {
@@ -36,16 +43,14 @@ impl Planner<'_> {
                 add("grant", right.right, right.role);
             }
             // Those of a team's roles on what is dropped first.
-            for (property, value) in self.found.get(object).into_iter().flatten() {
-                let right = Grant::of(property).filter(|right| !self.is_api_role(right.role));
-                if let Some(right) = right {
-                    let verb = if value == "yes" {
-                        "grant"
-                    } else {
-                        "grant with grant option"
-                    };
-                    add(verb, right.right, right.role);
-                }
+            for (right, column) in self.lost_rights(object) {
+                let verb = if right.is_grantable {
+                    "grant with grant option"
+                } else {
+                    "grant"
+                };
+                let column = column.map_or(String::new(), |name| format!(" ({})", ident(name)));
+                add(verb, &format!("{}{column}", right.right), right.role);
             }
             let api = self.situation.api_roles.join(", ");
             self.add(
@@ -117,6 +122,50 @@ impl Planner<'_> {
             };
             self.add(Stage::Right, change, sql);
         }
+    }
+
+    /// Rights of others than the API's roles that go with an object which is dropped and made again, each with its column.
+    fn lost_rights(&self, object: &Object) -> Vec<(Lost<'_>, Option<&str>)> {
+        // A function with other arguments goes too.
+        let name = |object: &Object| object.name.split('(').next().unwrap_or_default().to_owned();
+        let is_former = |other: &Object| {
+            other.kind == Kind::Function
+                && other.kind == object.kind
+                && self.remade.contains(other)
+                && !self.expected.contains_key(other)
+                && name(other) == name(object)
+        };
+        // The new view has this column too.
+        let columns = self.expected.get(object).and_then(|view| view.get("columns"));
+        let is_column = |other: &Object| {
+            let (view, column) = parts(other);
+            other.kind == Kind::Column
+                && object.kind == Kind::View
+                && self.remade.contains(object)
+                && view == object.name
+                && columns.is_some_and(|columns| columns.split(", ").any(|text| text.split(' ').next() == Some(column)))
+        };
+        let mut lost = Vec::new();
+        for (other, properties) in self.found {
+            let column = is_column(other).then(|| parts(other).1);
+            if other != object && !is_former(other) && column.is_none() {
+                continue;
+            }
+            for (property, value) in properties {
+                if let Some(Grant { right, role }) = Grant::of(property).filter(|grant| !self.is_api_role(grant.role)) {
+                    let is_grantable = value != "yes";
+                    lost.push((
+                        Lost {
+                            right,
+                            role,
+                            is_grantable,
+                        },
+                        column,
+                    ));
+                }
+            }
+        }
+        lost
     }
 
     fn is_api_role(&self, name: &str) -> bool {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::{Declared, Facts, Found, Kind, LISTS, Object, expect, snapshot};
+use super::super::{Declared, Facts, Found, Kind, LISTS, Object, Origins, expect, snapshot};
 
 /// The files of `src/schema/objects/` by their names: `sessctl.cleanup`, `tables/sessctl.run`.
 const OBJECTS: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/objects.rs"));
@@ -15,6 +15,8 @@ pub struct Wanted {
     declared: Declared,
     /// Objects of earlier schemas, and why they went.
     dropped: Vec<(Object, String)>,
+    /// What sessctl made at some time.
+    origins: Origins,
 }
 
 impl Wanted {
@@ -26,6 +28,7 @@ impl Wanted {
             texts: texts.collect(),
             declared: Declared::new(),
             dropped: Vec::new(),
+            origins: Origins::default(),
         }
     }
 
@@ -48,6 +51,12 @@ impl Wanted {
         self
     }
 
+    /// After these versions.
+    pub(crate) fn after<'a>(mut self, versions: impl IntoIterator<Item = &'a Facts>) -> Self {
+        self.origins = Origins::of(versions);
+        self
+    }
+
     /// What should be there. The lists are those in force; where a CHECK of one is missing, those that are declared.
     pub(crate) fn facts(&self, found: &Found) -> Facts {
         let mut in_force = found.declared(&self.declared);
@@ -59,6 +68,10 @@ impl Wanted {
         let mut facts = self.facts.clone();
         expect(&mut facts, found.facts(), &in_force, &Declared::new());
         facts
+    }
+
+    pub(super) fn origins(&self) -> &Origins {
+        &self.origins
     }
 
     pub(super) fn dropped(&self) -> &[(Object, String)] {
