@@ -846,27 +846,40 @@ $$;
 -- The run record. Each of these functions takes the run's own row, its job's advisory lock and its job's row, in this order.
 -- They run beside every batch, and an idle run is little else: each is as few statements as it can be.
 
--- The lock of a job, which keeps every other run of it out until the transaction ends. False: another run has it. A run that
--- lost its connection has a generation above 0: a transaction of its own may still hold the lock, and is waited for, until the
--- lock_timeout.
-create or replace function sessctl.lock_job(job_name text, generation integer default 0)
+-- The advisory lock of a job, in the two numbers that such a lock has.
+create or replace function sessctl.job_lock(job_name text, out class integer, out number integer)
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  class := 1936028531;
+  number := case job_name when 'end-inactive' then 2 when 'cleanup' then 3 end;
+end
+$$;
+
+-- Takes the lock of a job, which keeps every other run of it out until the transaction ends. False: another run has it.
+-- A run that lost its connection has a generation above 0: a transaction of its own may still hold the lock, which ends within
+-- seconds. It is known by a second lock, which each transaction of a run shares, and is waited for: as long as lock_timeout says, then
+-- lock_not_available is raised.
+create or replace function sessctl.lock_job(job_name text, generation integer default 0, run_id uuid default null)
 returns boolean
 language plpgsql
 set search_path = ''
 as $$
 declare
-  job constant integer := case job_name when 'end-inactive' then 2 when 'cleanup' then 3 end;
+  lock constant record := sessctl.job_lock(job_name);
+  run_lock constant bigint := uuid_hash_extended(run_id, 0);
 begin
-  if generation = 0 then
-    return pg_try_advisory_xact_lock(1936028531, job);
-  end if;
-  begin
-    perform pg_advisory_xact_lock(1936028531, job);
+  perform pg_try_advisory_xact_lock_shared(run_lock);
+  if pg_try_advisory_xact_lock(lock.class, lock.number) then
     return true;
-  exception
-    when lock_not_available then
-      return false;
-  end;
+  end if;
+  if generation = 0 or coalesce(pg_try_advisory_xact_lock(run_lock), true) then
+    return false;
+  end if;
+  perform pg_advisory_xact_lock(lock.class, lock.number);
+  return true;
 end
 $$;
 
@@ -886,6 +899,53 @@ begin
     select from sessctl.run as r
     where r.id = run_id and r.outcome is null and r.progress_at > clock_timestamp() - interval '1 minute'
   );
+end
+$$;
+
+-- The run of a job that keeps run_id out: what its record says, and the process that holds the job's lock. Times in seconds. Who holds it
+-- is seen by everybody, since when not by every role. is_repeated: it has kept another run out before. is_stuck: it runs for so long
+-- that the work may never be done.
+create or replace function sessctl.other_run(
+  job_name text,
+  run_id uuid default null,
+  out source text,
+  out role name,
+  out "rows" bigint,
+  out running_for bigint,
+  out process integer,
+  out in_transaction_for bigint,
+  out is_repeated boolean,
+  out is_stuck boolean
+)
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  record_since timestamptz;
+  transaction_since timestamptz;
+begin
+  select r.source, r.role, r.rows_done, r.started_at into source, role, "rows", record_since
+  from sessctl.job as j
+  join sessctl.run as r on r.id = j.running
+  where j.name = job_name and j.running is distinct from run_id and sessctl.is_running(j.running);
+  select l.pid, a.xact_start into process, transaction_since
+  from pg_catalog.pg_locks as l
+  cross join sessctl.job_lock(job_name) as k
+  left join pg_catalog.pg_stat_activity as a on a.pid = l.pid
+  where l.locktype = 'advisory' and l.granted and l.classid = k.class::oid and l.objid = k.number::oid and l.objsubid = 2
+    and l.pid <> pg_backend_pid()
+    and l.database = (select d.oid from pg_catalog.pg_database as d where d.datname = current_database())
+  limit 1;
+  "rows" := coalesce("rows", 0);
+  running_for := extract(epoch from clock_timestamp() - record_since)::bigint;
+  in_transaction_for := extract(epoch from clock_timestamp() - transaction_since)::bigint;
+  is_repeated := exists (
+    select from sessctl.run as s
+    where s.job = job_name and s.outcome = 'skipped' and s.id is distinct from run_id
+      and s.started_at > coalesce(record_since, transaction_since, clock_timestamp() - interval '1 hour')
+  );
+  is_stuck := coalesce(greatest(running_for, in_transaction_for) >= 15 * 60, false);
 end
 $$;
 
@@ -983,7 +1043,7 @@ begin
     raise exception 'run % continues over another connection', run_id using errcode = 'SC001';
   end if;
   -- The job's row knows a run from its first batch on, unless the record was made again after a lost connection.
-  if sessctl.lock_job(job_name, generation)
+  if sessctl.lock_job(job_name, generation, run_id)
     and (not is_first and generation = 0 or sessctl.run_take_over(run_id, job_name, threshold))
   then
     return true;
@@ -1030,7 +1090,7 @@ set search_path = ''
 as $$
 begin
   -- Nearly always nothing stands in the way, and one statement does it.
-  if sessctl.lock_job(job_name, generation) then
+  if sessctl.lock_job(job_name, generation, run_id) then
     with counted as (
       update sessctl.job as j
       set last_run = run_id, last_success = run_id, last_success_at = clock_timestamp(), runs = j.runs + 1,
@@ -1465,6 +1525,13 @@ begin
   is_listed := s.is_settling or s.job = 'end-inactive';
   if not sessctl.run_begin_batch(s.id, s.job, s.source, 0, s.cutoff, s.threshold) then
     raise notice 'another run of % is running', s.job;
+    select format(
+      '%s: another run%s has been running for %s minutes%s', s.job,
+      ', started by ' || o.source || ' as ' || o.role || ',', greatest(o.running_for, o.in_transaction_for) / 60,
+      '; its server process is ' || o.process)
+    into failure
+    from sessctl.other_run(s.job, s.id) as o
+    where o.is_stuck;
     return;
   end if;
 

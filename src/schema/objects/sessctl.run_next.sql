@@ -41,6 +41,13 @@ begin
   is_listed := s.is_settling or s.job = 'end-inactive';
   if not sessctl.run_begin_batch(s.id, s.job, s.source, 0, s.cutoff, s.threshold) then
     raise notice 'another run of % is running', s.job;
+    select format(
+      '%s: another run%s has been running for %s minutes%s', s.job,
+      ', started by ' || o.source || ' as ' || o.role || ',', greatest(o.running_for, o.in_transaction_for) / 60,
+      '; its server process is ' || o.process)
+    into failure
+    from sessctl.other_run(s.job, s.id) as o
+    where o.is_stuck;
     return;
   end if;
 
