@@ -281,6 +281,22 @@ begin
 end
 $$;
 
+-- Whether a rule on the table makes something else of an update: one with a list of what it has done is refused then.
+create or replace function sessctl.has_update_rule()
+returns boolean
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return exists (
+    select
+    from pg_catalog.pg_rewrite as w
+    where w.ev_class = 'public.user_sessions'::regclass and w.ev_enabled in ('O', 'A') and w.ev_type = '2'
+  );
+end
+$$;
+
 -- One batch of a sweep: ends those of the due sessions that are still active (or idle) and unseen since the cutoff.
 -- affected: those that are ended now, whatever triggers made of the update. skipped: another run is running.
 -- at_last_seen: a session ended when it was last seen, instead of now.
@@ -338,7 +354,7 @@ begin
           and (s.status = 'active' or include_idle and s.status = 'idle')
         returning s.status
       )
-      select count(*)::integer into affected from ended as e where e.status = 'timeout';
+      select count(*)::integer into affected from ended as e where e.status not in ('active', 'idle');
       -- A deferred constraint would fail at the commit, where nothing can be divided any more.
       set constraints all immediate;
       return;
@@ -354,6 +370,13 @@ begin
             and (s.status = 'active' or include_idle and s.status = 'idle')
           for update skip locked
         );
+      when feature_not_supported then
+        -- A rule has taken the place of the update, or does more: it is named where the run ends.
+        if not sessctl.has_update_rule() then
+          raise;
+        end if;
+        affected := 0;
+        return;
     end;
   end loop;
 end
@@ -449,6 +472,13 @@ begin
           where s.row_id = any (due) and s.is_implausible
           for update skip locked
         );
+      when feature_not_supported then
+        -- A rule has taken the place of the update, or does more: it is named where the run ends.
+        if not sessctl.has_update_rule() then
+          raise;
+        end if;
+        affected := 0;
+        return;
     end;
   end loop;
 end
@@ -1426,7 +1456,8 @@ end
 $$;
 
 -- Tries a batch: the listed sessions, or a cleanup's next slice. job_name: null for a batch of sessions to settle. code: the SQLSTATE
--- that it failed with; reason: why, without what a row holds. A cancel and a statement_timeout are not caught.
+-- that it failed with; reason: why, without what a row holds; is_elsewhere: in a function that is not sessctl's. A cancel and a
+-- statement_timeout are not caught.
 create or replace function sessctl.run_try(
   job_name text,
   cutoff timestamptz,
@@ -1437,7 +1468,8 @@ create or replace function sessctl.run_try(
   out affected integer,
   out kept integer,
   out code text,
-  out reason text
+  out reason text,
+  out is_elsewhere boolean
 )
 language plpgsql
 set search_path = ''
@@ -1472,6 +1504,7 @@ exception
     raised_by := substring(
       split_part(context, 'PL/pgSQL function sessctl.', 1)
       from 'PL/pgSQL function ((?!public\.(?:calculate_session_duration|update_user_sessions_updated_at_column)\().+?) line ');
+    is_elsewhere := raised_by is not null;
     reason := case
       when code = 'SC002' then 'a row of another table that refers to it is locked'
       when constraint_name <> '' and table_name <> '' then format('constraint %s of table %s', constraint_name, table_name)
@@ -1679,8 +1712,16 @@ begin
         s.tries := s.tries + 1;
         s.size := greatest(1, part_size / 2);
 
-      elsif tried.code ~ '^(0[1-9A]|2[5-9]|3|4[0-3]|5|F|HV|XX)' then
+      elsif tried.code ~ '^(0[1-9A]|2[5689]|3|4[0-3]|5|F|HV|XX)' and not (
+        -- What a trigger's function lacks may be about some sessions: where others are done, or none was tried alone.
+        tried.is_elsewhere and tried.code like '42%' and (s.done + s.settled > 0 or s.failed < 2 or part_size > 1)
+      ) then
         -- No other batch would do better.
+        if s.done + s.settled = 0 then
+          s.reasons := s.earlier_reasons;
+          s.failed := 0;
+          s.put_off := '[]'::jsonb;
+        end if;
         if not s.commits and (s.done + s.settled = 0 or tried.code not in ('40001', '40P01', '55P03')) then
           raise exception using errcode = tried.code, message = tried.reason;
         end if;

@@ -195,8 +195,16 @@ begin
         s.tries := s.tries + 1;
         s.size := greatest(1, part_size / 2);
 
-      elsif tried.code ~ '^(0[1-9A]|2[5-9]|3|4[0-3]|5|F|HV|XX)' then
+      elsif tried.code ~ '^(0[1-9A]|2[5689]|3|4[0-3]|5|F|HV|XX)' and not (
+        -- What a trigger's function lacks may be about some sessions: where others are done, or none was tried alone.
+        tried.is_elsewhere and tried.code like '42%' and (s.done + s.settled > 0 or s.failed < 2 or part_size > 1)
+      ) then
         -- No other batch would do better.
+        if s.done + s.settled = 0 then
+          s.reasons := s.earlier_reasons;
+          s.failed := 0;
+          s.put_off := '[]'::jsonb;
+        end if;
         if not s.commits and (s.done + s.settled = 0 or tried.code not in ('40001', '40P01', '55P03')) then
           raise exception using errcode = tried.code, message = tried.reason;
         end if;
