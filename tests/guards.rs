@@ -253,6 +253,36 @@ fn without_replicas_max_lag_changes_nothing() {
 }
 
 #[test]
+fn right_after_a_large_cleanup_a_small_one_reads_no_more_than_its_own_sessions() {
+    let db = seeded();
+    let mut client = db.client();
+    let add = |name: &str, rows: u32, days: u32| {
+        format!(
+            "insert into public.user_sessions (user_id, session_id, platform, status, started_at, ended_at)
+             select '00000000-0000-4000-8000-000000000001', '{name}' || n, 'web', 'ended', now() - interval '1 year',
+               now() - interval '{days} days' + n * interval '1 second'
+             from generate_series(1, {rows}) n"
+        )
+    };
+    for sql in [
+        "alter table public.user_sessions set (autovacuum_enabled = off)",
+        &add("older", 100_000, 100),
+        &add("newer", 100_000, 50),
+        "analyze public.user_sessions",
+    ] {
+        client.batch_execute(sql).unwrap();
+    }
+    db.sessctl(&["cleanup"]).ok().says("deleted 101,000");
+    client.batch_execute(&add("due", 10, 100)).unwrap();
+    let read = "select coalesce(sum(i.idx_tup_read), 0)::bigint from pg_stat_user_indexes as i
+        where i.relname = 'user_sessions' and i.indexrelname <> 'idx_user_sessions_ended_at'";
+    let before = number(&mut client, read);
+    db.sessctl(&["cleanup"]).ok().says("deleted 10");
+    let by_others = number(&mut client, read) - before;
+    assert!(by_others < 1_000, "{by_others}");
+}
+
+#[test]
 fn after_a_large_cleanup_the_next_look_walks_no_dead_index_entries() {
     let db = Db::migrated(Grants::Closed);
     let mut client = db.client();
