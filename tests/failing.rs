@@ -90,6 +90,20 @@ fn a_session_that_a_foreign_key_keeps_is_named_and_the_others_go() {
 }
 
 #[test]
+fn a_foreign_key_to_other_columns_than_the_keys_keeps_its_sessions_alone() {
+    let db = seeded(
+        "alter table public.user_sessions add constraint of_user unique (id, user_id);
+         create table public.notes (session uuid, owner uuid, kind text,
+           foreign key (session, owner) references public.user_sessions (id, user_id));
+         insert into public.notes select id, user_id from public.user_sessions where session_id in ('old17', 'old18')",
+    );
+    let kept = "2 sessions: kept by constraint notes_session_owner_fkey of table public.notes";
+    fails(&db, "cleanup", (2_998, 2)).says(kept);
+    let error = db.client().batch_execute("call sessctl.run_cleanup(90)").unwrap_err();
+    assert!(error.as_db_error().unwrap().message().ends_with(kept), "{error:?}");
+}
+
+#[test]
 fn many_sessions_that_a_foreign_key_keeps_stop_nobody() {
     let keep = "select session_id from public.user_sessions where session_id like 'old%' order by ended_at limit 250";
     let db = seeded(&referenced_by("references public.user_sessions (id)", keep));
