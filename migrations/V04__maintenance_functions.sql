@@ -263,6 +263,7 @@ end
 $$;
 
 -- Is there a session to delete? Stops at the first. Nearly always the index alone says that there is none: see sessctl.settle_due.
+-- In the order of that index: right after a cleanup the statistics have sessions everywhere, and another one would be read instead.
 create or replace function sessctl.cleanup_is_due(cutoff timestamptz)
 returns boolean
 language plpgsql
@@ -274,10 +275,32 @@ set jit = off
 set lock_timeout = '1s'
 as $$
 begin
-  if not exists (select from only public.user_sessions as s where s.ended_at < cutoff and s.status not in ('active', 'idle')) then
+  if (
+    select true
+    from only public.user_sessions as s
+    where s.ended_at < cutoff and s.status not in ('active', 'idle')
+    order by s.ended_at
+    limit 1
+  ) is null then
     return false;
   end if;
-  return exists (select from sessctl.ended_session as s where s.ended_at < cutoff);
+  return (select true from sessctl.ended_session as s where s.ended_at < cutoff order by s.ended_at limit 1) is not null;
+end
+$$;
+
+-- Whether a rule on the table makes something else of an update: one with a list of what it has done is refused then.
+create or replace function sessctl.has_update_rule()
+returns boolean
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return exists (
+    select
+    from pg_catalog.pg_rewrite as w
+    where w.ev_class = 'public.user_sessions'::regclass and w.ev_enabled in ('O', 'A') and w.ev_type = '2'
+  );
 end
 $$;
 
@@ -338,7 +361,7 @@ begin
           and (s.status = 'active' or include_idle and s.status = 'idle')
         returning s.status
       )
-      select count(*)::integer into affected from ended as e where e.status = 'timeout';
+      select count(*)::integer into affected from ended as e where e.status not in ('active', 'idle');
       -- A deferred constraint would fail at the commit, where nothing can be divided any more.
       set constraints all immediate;
       return;
@@ -354,6 +377,13 @@ begin
             and (s.status = 'active' or include_idle and s.status = 'idle')
           for update skip locked
         );
+      when feature_not_supported then
+        -- A rule has taken the place of the update, or does more: it is named where the run ends.
+        if not sessctl.has_update_rule() then
+          raise;
+        end if;
+        affected := 0;
+        return;
     end;
   end loop;
 end
@@ -449,6 +479,13 @@ begin
           where s.row_id = any (due) and s.is_implausible
           for update skip locked
         );
+      when feature_not_supported then
+        -- A rule has taken the place of the update, or does more: it is named where the run ends.
+        if not sessctl.has_update_rule() then
+          raise;
+        end if;
+        affected := 0;
+        return;
     end;
   end loop;
 end
@@ -557,7 +594,7 @@ end
 $$;
 
 -- A condition on a session s that a foreign key without a delete action keeps: a row of the other table refers to it. Null where
--- there is no such key, or none that this role can look at.
+-- there is no such key, or none that this role can look at. A key that refers to a column that s lacks meets its row in the table.
 create or replace function sessctl.kept_by_reference()
 returns text
 language plpgsql
@@ -566,27 +603,32 @@ set search_path = ''
 as $$
 begin
   return (
-    select string_agg(k.condition, ' or ')
-    from (
-      select format(
-        'exists (select from %s %s as c where %s)',
+    select string_agg(
+      format(
+        'exists (select from %s %s as c%s where %s)',
         case t.relkind when 'p' then '' else 'only' end,
         f.conrelid::regclass,
-        (
-          select string_agg(format('c.%I = s.%I', child.attname, parent.attname), ' and ')
-          from unnest(f.conkey, f.confkey) as pair (child, parent)
-          join pg_catalog.pg_attribute as child on child.attrelid = f.conrelid and child.attnum = pair.child
-          join pg_catalog.pg_attribute as parent on parent.attrelid = f.confrelid and parent.attnum = pair.parent
-          having bool_and(parent.attname in ('id', 'session_id'))
-        )
-      ) as condition
-      from pg_catalog.pg_constraint as f
-      join pg_catalog.pg_class as t on t.oid = f.conrelid
-      where f.contype = 'f' and f.confrelid = 'public.user_sessions'::regclass and f.conparentid = 0
-        and f.confdeltype in ('a', 'r')
-        and has_table_privilege(f.conrelid, 'select') and not row_security_active(f.conrelid)
+        case k.is_of_s when false then ' join only public.user_sessions as p on p.id = s.id' end,
+        k.condition
+      ),
+      ' or '
+    )
+    from pg_catalog.pg_constraint as f
+    join pg_catalog.pg_class as t on t.oid = f.conrelid
+    cross join lateral (
+      select
+        bool_and(parent.attname in ('id', 'session_id')) as is_of_s,
+        string_agg(
+          format('c.%I = %s.%I', child.attname, case when parent.attname in ('id', 'session_id') then 's' else 'p' end, parent.attname),
+          ' and '
+        ) as condition
+      from unnest(f.conkey, f.confkey) as pair (child, parent)
+      join pg_catalog.pg_attribute as child on child.attrelid = f.conrelid and child.attnum = pair.child
+      join pg_catalog.pg_attribute as parent on parent.attrelid = f.confrelid and parent.attnum = pair.parent
     ) as k
-    where k.condition is not null
+    where f.contype = 'f' and f.confrelid = 'public.user_sessions'::regclass and f.conparentid = 0
+      and f.confdeltype in ('a', 'r')
+      and has_table_privilege(f.conrelid, 'select') and not row_security_active(f.conrelid)
   );
 end
 $$;
@@ -625,8 +667,9 @@ begin
     begin
       if attempt = 1 then
         perform set_config('lock_timeout', '50ms', true);
-        if from_time is not null then
-          -- Page by page rather than entry by entry: a tenth less work.
+        if isfinite(from_time) then
+          -- Page by page rather than entry by entry: a tenth less work. Not in the first slice: right after a cleanup the statistics
+          -- have it full, and another index would be read from end to end.
           perform set_config('enable_indexscan', 'off', true);
         end if;
         execute concat('delete from sessctl.ended_session as s where ', wanted)
@@ -846,27 +889,40 @@ $$;
 -- The run record. Each of these functions takes the run's own row, its job's advisory lock and its job's row, in this order.
 -- They run beside every batch, and an idle run is little else: each is as few statements as it can be.
 
--- The lock of a job, which keeps every other run of it out until the transaction ends. False: another run has it. A run that
--- lost its connection has a generation above 0: a transaction of its own may still hold the lock, and is waited for, until the
--- lock_timeout.
-create or replace function sessctl.lock_job(job_name text, generation integer default 0)
+-- The advisory lock of a job, in the two numbers that such a lock has.
+create or replace function sessctl.job_lock(job_name text, out class integer, out number integer)
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  class := 1936028531;
+  number := case job_name when 'end-inactive' then 2 when 'cleanup' then 3 end;
+end
+$$;
+
+-- Takes the lock of a job, which keeps every other run of it out until the transaction ends. False: another run has it.
+-- A run that lost its connection has a generation above 0: a transaction of its own may still hold the lock, which ends within
+-- seconds. It is known by a second lock, which each transaction of a run shares, and is waited for: as long as lock_timeout says, then
+-- lock_not_available is raised.
+create or replace function sessctl.lock_job(job_name text, generation integer default 0, run_id uuid default null)
 returns boolean
 language plpgsql
 set search_path = ''
 as $$
 declare
-  job constant integer := case job_name when 'end-inactive' then 2 when 'cleanup' then 3 end;
+  lock constant record := sessctl.job_lock(job_name);
+  run_lock constant bigint := uuid_hash_extended(run_id, 0);
 begin
-  if generation = 0 then
-    return pg_try_advisory_xact_lock(1936028531, job);
-  end if;
-  begin
-    perform pg_advisory_xact_lock(1936028531, job);
+  perform pg_try_advisory_xact_lock_shared(run_lock);
+  if pg_try_advisory_xact_lock(lock.class, lock.number) then
     return true;
-  exception
-    when lock_not_available then
-      return false;
-  end;
+  end if;
+  if generation = 0 or coalesce(pg_try_advisory_xact_lock(run_lock), true) then
+    return false;
+  end if;
+  perform pg_advisory_xact_lock(lock.class, lock.number);
+  return true;
 end
 $$;
 
@@ -886,6 +942,53 @@ begin
     select from sessctl.run as r
     where r.id = run_id and r.outcome is null and r.progress_at > clock_timestamp() - interval '1 minute'
   );
+end
+$$;
+
+-- The run of a job that keeps run_id out: what its record says, and the process that holds the job's lock. Times in seconds. Who holds it
+-- is seen by everybody, since when not by every role. is_repeated: it has kept another run out before. is_stuck: it runs for so long
+-- that the work may never be done.
+create or replace function sessctl.other_run(
+  job_name text,
+  run_id uuid default null,
+  out source text,
+  out role name,
+  out "rows" bigint,
+  out running_for bigint,
+  out process integer,
+  out in_transaction_for bigint,
+  out is_repeated boolean,
+  out is_stuck boolean
+)
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+  record_since timestamptz;
+  transaction_since timestamptz;
+begin
+  select r.source, r.role, r.rows_done, r.started_at into source, role, "rows", record_since
+  from sessctl.job as j
+  join sessctl.run as r on r.id = j.running
+  where j.name = job_name and j.running is distinct from run_id and sessctl.is_running(j.running);
+  select l.pid, a.xact_start into process, transaction_since
+  from pg_catalog.pg_locks as l
+  cross join sessctl.job_lock(job_name) as k
+  left join pg_catalog.pg_stat_activity as a on a.pid = l.pid
+  where l.locktype = 'advisory' and l.granted and l.classid = k.class::oid and l.objid = k.number::oid and l.objsubid = 2
+    and l.pid <> pg_backend_pid()
+    and l.database = (select d.oid from pg_catalog.pg_database as d where d.datname = current_database())
+  limit 1;
+  "rows" := coalesce("rows", 0);
+  running_for := extract(epoch from clock_timestamp() - record_since)::bigint;
+  in_transaction_for := extract(epoch from clock_timestamp() - transaction_since)::bigint;
+  is_repeated := exists (
+    select from sessctl.run as s
+    where s.job = job_name and s.outcome = 'skipped' and s.id is distinct from run_id
+      and s.started_at > coalesce(record_since, transaction_since, clock_timestamp() - interval '1 hour')
+  );
+  is_stuck := coalesce(greatest(running_for, in_transaction_for) >= 15 * 60, false);
 end
 $$;
 
@@ -983,7 +1086,7 @@ begin
     raise exception 'run % continues over another connection', run_id using errcode = 'SC001';
   end if;
   -- The job's row knows a run from its first batch on, unless the record was made again after a lost connection.
-  if sessctl.lock_job(job_name, generation)
+  if sessctl.lock_job(job_name, generation, run_id)
     and (not is_first and generation = 0 or sessctl.run_take_over(run_id, job_name, threshold))
   then
     return true;
@@ -1030,7 +1133,7 @@ set search_path = ''
 as $$
 begin
   -- Nearly always nothing stands in the way, and one statement does it.
-  if sessctl.lock_job(job_name, generation) then
+  if sessctl.lock_job(job_name, generation, run_id) then
     with counted as (
       update sessctl.job as j
       set last_run = run_id, last_success = run_id, last_success_at = clock_timestamp(), runs = j.runs + 1,
@@ -1366,7 +1469,8 @@ end
 $$;
 
 -- Tries a batch: the listed sessions, or a cleanup's next slice. job_name: null for a batch of sessions to settle. code: the SQLSTATE
--- that it failed with; reason: why, without what a row holds. A cancel and a statement_timeout are not caught.
+-- that it failed with; reason: why, without what a row holds; is_elsewhere: in a function that is not sessctl's. A cancel and a
+-- statement_timeout are not caught.
 create or replace function sessctl.run_try(
   job_name text,
   cutoff timestamptz,
@@ -1377,7 +1481,8 @@ create or replace function sessctl.run_try(
   out affected integer,
   out kept integer,
   out code text,
-  out reason text
+  out reason text,
+  out is_elsewhere boolean
 )
 language plpgsql
 set search_path = ''
@@ -1412,6 +1517,7 @@ exception
     raised_by := substring(
       split_part(context, 'PL/pgSQL function sessctl.', 1)
       from 'PL/pgSQL function ((?!public\.(?:calculate_session_duration|update_user_sessions_updated_at_column)\().+?) line ');
+    is_elsewhere := raised_by is not null;
     reason := case
       when code = 'SC002' then 'a row of another table that refers to it is locked'
       when constraint_name <> '' and table_name <> '' then format('constraint %s of table %s', constraint_name, table_name)
@@ -1430,9 +1536,9 @@ as $$
 declare
   list_size constant integer := 50000;
   max_subtransactions constant integer := 32;
-  -- In a row. Then the next sessions are put off, 25 of them at first and twice as many each time, until one works. Those put off
-  -- are tried once more at the end, in no order: there may be others among them.
-  max_failing constant integer := 20;
+  -- In a row: at first, and until one works. Then the next sessions are put off, 25 of them at first and twice as many each time.
+  -- Those put off are tried at the end, in no order: there may be others among them. In the caller's transaction attempts are few.
+  max_failing constant integer[] := case when (run ->> 'commits')::boolean then array[20, 3] else array[2, 1] end;
   max_put_off constant integer := 2000;
   not_tried constant text := 'not tried, after many failures among the sessions beside them';
   max_named constant integer := 5;
@@ -1449,6 +1555,7 @@ declare
   reason text;
   session uuid;
   skipped integer;
+  put_off tid[];
   is_listed boolean;
   is_clean boolean;
 begin
@@ -1465,6 +1572,13 @@ begin
   is_listed := s.is_settling or s.job = 'end-inactive';
   if not sessctl.run_begin_batch(s.id, s.job, s.source, 0, s.cutoff, s.threshold) then
     raise notice 'another run of % is running', s.job;
+    select format(
+      '%s: another run%s has been running for %s minutes%s', s.job,
+      ', started by ' || o.source || ' as ' || o.role || ',', greatest(o.running_for, o.in_transaction_for) / 60,
+      '; its server process is ' || o.process)
+    into failure
+    from sessctl.other_run(s.job, s.id) as o
+    where o.is_stuck;
     return;
   end if;
 
@@ -1611,13 +1725,42 @@ begin
         s.tries := s.tries + 1;
         s.size := greatest(1, part_size / 2);
 
-      elsif tried.code ~ '^(0[1-9A]|2[5-9]|3|4[0-3]|5|F|HV|XX)' then
+      elsif tried.code ~ '^(0[1-9A]|2[5689]|3|4[0-3]|5|F|HV|XX)' and not (
+        -- What a trigger's function lacks may be about some sessions: where others are done, or none was tried alone.
+        tried.is_elsewhere and tried.code like '42%' and (s.done + s.settled > 0 or s.failed < 2 or part_size > 1)
+      ) then
         -- No other batch would do better.
+        if s.done + s.settled = 0 then
+          s.reasons := s.earlier_reasons;
+          s.failed := 0;
+          s.put_off := '[]'::jsonb;
+        end if;
         if not s.commits and (s.done + s.settled = 0 or tried.code not in ('40001', '40P01', '55P03')) then
           raise exception using errcode = tried.code, message = tried.reason;
         end if;
         outcome := case when s.commits then 'failed' else 'incomplete' end;
         failure := tried.reason;
+
+      elsif not s.commits and s.failed > 0 and part_size > 1 then
+        -- One session was sought out; in the caller's transaction there are no attempts for more. Less of the same, or what fails is put
+        -- off as it is, and more each time; not as much as the last call, which has done what lies there.
+        skipped := case when s.skips > 0 and s.put_off is not null then
+          greatest(part_size, (25 * 2 ^ least(s.skips, 15) * (0.5 + random()))::integer) else part_size end;
+        if part_size > 25 and s.skips = 0 then
+          null;
+        elsif "rows" is null then
+          select c."rows", c.next_position into put_off, s."position"
+          from sessctl.cleanup_candidates(s.cutoff, skipped, s."position") as c;
+          s.is_scanned := s."position" is null;
+        else
+          put_off := "rows"[s.at : s.at + skipped - 1];
+          s.at := s.at + cardinality(put_off);
+          s.slice_end := null;
+          s.part_end := null;
+          s.size_before := null;
+        end if;
+        s.tries := 0;
+        s.size := greatest(part_size / 4, 1);
 
       elsif "rows" is null then
         -- The slice is divided: its sessions are listed.
@@ -1652,18 +1795,22 @@ begin
         s.reasons := sessctl.run_add_reason(s.reasons, tried.reason, 1, case when s.failed <= max_named then session end);
       end if;
 
-      if s.failing >= (case s.skips when 0 then max_failing else 3 end) and s.slice_end >= s.at then
-        skipped := least(s.slice_end - s.at + 1, 25 * 2 ^ least(s.skips, 15))::integer;
-        if jsonb_array_length(s.put_off) + skipped <= max_put_off then
-          s.put_off := s.put_off || to_jsonb("rows"[s.at : s.at + skipped - 1]);
-        else
-          s.reasons := sessctl.run_add_reason(s.reasons, not_tried, skipped, null);
-          s.failed := s.failed + skipped;
-        end if;
-        s.at := s.at + skipped;
+      if s.failing >= max_failing[case s.skips when 0 then 1 else 2 end] and s.slice_end >= s.at
+        and (s.commits or s.put_off is not null)
+      then
+        put_off := "rows"[s.at : s.at + least(s.slice_end - s.at + 1, 25 * 2 ^ least(s.skips, 15))::integer - 1];
+        s.at := s.at + cardinality(put_off);
         s.failing := 0;
-        s.skips := s.skips + 1;
         s.size := 1;
+      end if;
+      if put_off is not null then
+        s.skips := s.skips + 1;
+        if jsonb_array_length(s.put_off) + cardinality(put_off) <= max_put_off then
+          s.put_off := s.put_off || to_jsonb(put_off);
+        else
+          s.reasons := sessctl.run_add_reason(s.reasons, not_tried, cardinality(put_off), null);
+          s.failed := s.failed + cardinality(put_off);
+        end if;
       end if;
       if s.at > s.slice_end then
         s.slice_end := null;
@@ -1686,6 +1833,7 @@ begin
       s.at := 1;
       s.is_scanned := false;
       s.put_off := null;
+      s.size := 1;
     end if;
   end if;
 
@@ -1699,8 +1847,7 @@ begin
     return;
   end if;
 
-  s.reasons := sessctl.run_add_reason(
-    s.reasons, not_tried, greatest(s.slice_end - s.at + 1, 0) + jsonb_array_length(coalesce(s.put_off, '[]'::jsonb)), null);
+  s.reasons := sessctl.run_add_reason(s.reasons, not_tried, jsonb_array_length(s.put_off), null);
   if not (s.job = 'cleanup' and s.option) then
     s.reasons := sessctl.run_add_reason(s.reasons, coalesce(reason, 'kept by a foreign key'), s.kept, null);
   end if;

@@ -293,7 +293,7 @@ fn rows_that_a_trigger_refuses_are_named_and_the_others_are_done() {
     let db = seeded(&refuse);
     let mut client = db.client();
     for (job, _, function, left) in JOBS {
-        for call in 0..4 {
+        for call in 0..8 {
             let done = count(&mut client, function);
             assert!(call > 0 || done > 2000, "{done}");
             let (_, _, _, outcome, message) = last_run(&mut client, job);
@@ -328,6 +328,55 @@ fn many_refused_rows_among_the_first_do_not_keep_a_procedure_from_the_others() {
                 "{job} {condition}"
             );
             assert_eq!(number(&mut client, left), 250);
+        }
+    }
+}
+
+#[test]
+fn the_same_failing_sessions_are_counted_and_left_whatever_runs_the_job() {
+    let number_of = "substring(old.session_id from '[0-9]+')::int";
+    for (condition, failing) in [
+        ("<= 40", 40),
+        ("in (7, 1500, 2999)", 3),
+        ("% 100 = 0", 30),
+        ("> 0", 3000),
+    ] {
+        for (index, (job, procedure, function, left)) in JOBS.into_iter().enumerate() {
+            let seeded = || seeded(&refusing(&format!("{number_of} {condition}")));
+            let expected = (3000 - failing, failing, None, "failed".to_owned());
+            let recorded = |db: &Db| {
+                let (done, failed, left, outcome, _) = last_run(&mut db.client(), job);
+                (done, failed, left, outcome)
+            };
+
+            let db = seeded();
+            let run = db.sessctl(&[job, "--format", "json"]).exits(3);
+            let json = run.json();
+            assert_eq!(
+                (&json[["ended", "deleted"][index]], &json["failed"], &json["left"]),
+                (&(3000 - failing).into(), &failing.into(), &serde_json::Value::Null),
+                "{job} {condition}: {}",
+                run.stderr
+            );
+            assert_eq!(recorded(&db), expected, "{job} {condition}, the program");
+
+            let db = seeded();
+            let mut client = db.client();
+            fails(&mut client, procedure, "function public.refuse(): not this one");
+            assert_eq!(recorded(&db), expected, "{job} {condition}, the procedure");
+
+            // In one transaction the attempts are few: the next calls do the rest.
+            let db = seeded();
+            let mut client = db.client();
+            let mut calls = 0;
+            while number(&mut client, left) > failing {
+                count(&mut client, function);
+                calls += 1;
+                assert!(calls < 500, "{job} {condition}: {} are left", number(&mut client, left));
+            }
+            count(&mut client, function);
+            assert_eq!(number(&mut client, left), failing);
+            assert_eq!(last_run(&mut client, job).3, "failed");
         }
     }
 }

@@ -90,6 +90,20 @@ fn a_session_that_a_foreign_key_keeps_is_named_and_the_others_go() {
 }
 
 #[test]
+fn a_foreign_key_to_other_columns_than_the_keys_keeps_its_sessions_alone() {
+    let db = seeded(
+        "alter table public.user_sessions add constraint of_user unique (id, user_id);
+         create table public.notes (session uuid, owner uuid, kind text,
+           foreign key (session, owner) references public.user_sessions (id, user_id));
+         insert into public.notes select id, user_id from public.user_sessions where session_id in ('old17', 'old18')",
+    );
+    let kept = "2 sessions: kept by constraint notes_session_owner_fkey of table public.notes";
+    fails(&db, "cleanup", (2_998, 2)).says(kept);
+    let error = db.client().batch_execute("call sessctl.run_cleanup(90)").unwrap_err();
+    assert!(error.as_db_error().unwrap().message().ends_with(kept), "{error:?}");
+}
+
+#[test]
 fn many_sessions_that_a_foreign_key_keeps_stop_nobody() {
     let keep = "select session_id from public.user_sessions where session_id like 'old%' order by ended_at limit 250";
     let db = seeded(&referenced_by("references public.user_sessions (id)", keep));
@@ -151,6 +165,70 @@ fn refuses(code: &str) {
     run.says(&format!(
         "1 session ({inactive7}): function public.refuse(): not this one"
     ));
+}
+
+#[test]
+fn rows_for_which_a_trigger_breaks_stop_no_others_whatever_runs_the_job() {
+    for (statement, message) in [
+        (
+            "perform (select 1 from generate_series(1, 2))",
+            "more than one row returned",
+        ),
+        (
+            "update public.user_sessions set user_agent = '' where id = old.id",
+            "already modified",
+        ),
+        ("insert into nowhere values (1)", "relation \"nowhere\" does not exist"),
+    ] {
+        let breaking = format!(
+            "create function public.breaks() returns trigger language plpgsql as $$
+             begin
+               if pg_trigger_depth() = 1 and old.session_id in ('old5', 'inactive7') then {statement}; end if;
+               return coalesce(new, old);
+             end $$;
+             create trigger breaks before update or delete on public.user_sessions for each row execute function public.breaks()"
+        );
+        let db = seeded(&breaking);
+        fails(&db, "cleanup", (2_999, 1)).says(message);
+        fails(&db, "end-inactive", (2_999, 1)).says(message);
+        let db = seeded(&breaking);
+        let mut client = db.client();
+        for call in ["call sessctl.run_cleanup(90)", "call sessctl.run_end_inactive(60)"] {
+            let error = client.batch_execute(call).unwrap_err();
+            let text = error.as_db_error().unwrap().message().to_owned();
+            assert!(text.contains(": 1 session (") && text.contains(message), "{text}");
+        }
+        assert_eq!((old(&mut client), active(&mut client)), (1, 1));
+    }
+}
+
+#[test]
+fn a_rule_in_place_of_an_update_or_beside_it_is_named() {
+    for action in ["instead nothing", "also notify ended"] {
+        let db = seeded(&format!(
+            "create rule keep as on update to public.user_sessions do {action}"
+        ));
+        let message = "3,000 sessions: rule keep on user_sessions prevented their update";
+        fails(&db, "end-inactive", (0, 3_000)).says(message);
+        let error = db
+            .client()
+            .batch_execute("call sessctl.run_end_inactive(60)")
+            .unwrap_err();
+        assert!(error.as_db_error().unwrap().message().ends_with(message), "{error:?}");
+        let done = number(&mut db.client(), "select sessctl.end_inactive(60)::bigint");
+        assert_eq!((done, active(&mut db.client())), (0, 3_000));
+    }
+}
+
+#[test]
+fn sessions_that_a_trigger_gives_another_status_than_active_are_counted_as_ended() {
+    let db = seeded(
+        "create function public.rename() returns trigger language plpgsql as
+           $$ begin new.status := 'ended'; return new; end $$;
+         create trigger rename before update on public.user_sessions for each row execute function public.rename()",
+    );
+    let run = db.sessctl(&["end-inactive", "--format", "json"]).ok();
+    assert_eq!(run.json()["ended"], 3_000);
 }
 
 #[test]

@@ -83,7 +83,8 @@ fn a_cleanup_is_not_confirmed_where_it_is_the_first_or_keeps_as_many_days_or_tak
 fn other_run(db: &Db, started: &str) {
     let sql = format!(
         "insert into sessctl.run (id, job, source, cutoff, started_at, rows_done)
-         values ('00000000-0000-4000-8000-00000000000a', 'cleanup', 'sql', now(), now() - interval '{started}', 12000);
+         values ('00000000-0000-4000-8000-00000000000a', 'cleanup', 'sql', now(), now() - interval '{started}', 12000)
+         on conflict (id) do update set started_at = excluded.started_at;
          update sessctl.job set running = '00000000-0000-4000-8000-00000000000a' where name = 'cleanup'"
     );
     db.client().batch_execute(&sql).unwrap();
@@ -125,6 +126,63 @@ fn the_process_of_another_run_is_named() {
     db.sessctl(&["cleanup"])
         .exits(3)
         .says(&format!("select pg_terminate_backend({pid})"));
+}
+
+#[test]
+fn a_procedure_that_another_run_keeps_out_for_long_fails_and_doctor_tells_it() {
+    let db = seeded();
+    let mut client = db.client();
+    let doctor = || {
+        let run = db.sessctl(&["doctor", "--format", "json"]);
+        let lines = run.json();
+        let lines = lines["checks"].as_array().unwrap();
+        let line = lines.iter().find(|line| line["check"] == "cleanup-job").unwrap();
+        (line["level"].clone(), line["message"].to_string())
+    };
+    let call = "call sessctl.run_cleanup(90)";
+    other_run(&db, "14 minutes");
+    client.batch_execute(call).unwrap();
+    assert!(!doctor().1.contains("keeps all others out"));
+    other_run(&db, "16 minutes");
+    let error = client.batch_execute(call).unwrap_err();
+    let error = error.as_db_error().unwrap();
+    assert_eq!(
+        (error.code().code(), error.message()),
+        (
+            "SC003",
+            "cleanup: another run, started by sql as postgres, has been running for 16 minutes"
+        )
+    );
+    let skipped = "select count(*) from sessctl.run where outcome = 'skipped'";
+    assert_eq!(number(&mut client, skipped), 2);
+    let (level, message) = doctor();
+    assert_eq!(level, "warning");
+    assert!(
+        message.contains("a run has been running for 16 min, and keeps all others out"),
+        "{message}"
+    );
+    // A function's caller keeps its transaction.
+    assert_eq!(number(&mut client, "select sessctl.cleanup(90)::bigint"), 0);
+    // Nothing is due for this one.
+    client.batch_execute("call sessctl.run_cleanup(200)").unwrap();
+}
+
+#[test]
+fn doctor_names_the_process_that_holds_the_lock_for_long() {
+    let db = seeded();
+    let mut holder = db.client();
+    let mut holding = holder.transaction().unwrap();
+    let pid: i32 = holding.query_one("select pg_backend_pid()", &[]).unwrap().get(0);
+    holding.batch_execute("select sessctl.lock_job('cleanup')").unwrap();
+    other_run(&db, "16 minutes");
+    let run = db.sessctl(&["doctor"]).exits(1);
+    run.says(&format!("its server process is {pid}"));
+    let error = db.client().batch_execute("call sessctl.run_cleanup(90)").unwrap_err();
+    let message = error.as_db_error().unwrap().message().to_owned();
+    assert!(
+        message.ends_with(&format!("; its server process is {pid}")),
+        "{message}"
+    );
 }
 
 /// Puts a replica in place of those that are there, none, as far as `sessctl.replicas` tells: it has replayed up to what the
@@ -192,6 +250,39 @@ fn a_run_out_of_time_while_it_waits_for_a_replica_says_what_is_left() {
 fn without_replicas_max_lag_changes_nothing() {
     let db = seeded();
     db.sessctl(&["cleanup", "--max-lag", "1s"]).ok().says("deleted 1,000");
+}
+
+#[test]
+fn right_after_a_large_cleanup_a_small_one_reads_no_more_than_its_own_sessions() {
+    let db = seeded();
+    let mut client = db.client();
+    let add = |name: &str, rows: u32, days: u32| {
+        format!(
+            "insert into public.user_sessions (user_id, session_id, platform, status, started_at, ended_at)
+             select '00000000-0000-4000-8000-000000000001', '{name}' || n, 'web', 'ended', now() - interval '1 year',
+               now() - interval '{days} days' + n * interval '1 second'
+             from generate_series(1, {rows}) n"
+        )
+    };
+    client
+        .batch_execute("alter table public.user_sessions set (autovacuum_enabled = off)")
+        .unwrap();
+    // Small transactions: a long one keeps the tests beside this one from seeing their dead rows as dead.
+    for part in 0..20 {
+        client
+            .batch_execute(&add(&format!("older{part}_"), 5_000, 100))
+            .unwrap();
+        client.batch_execute(&add(&format!("newer{part}_"), 5_000, 50)).unwrap();
+    }
+    client.batch_execute("analyze public.user_sessions").unwrap();
+    db.sessctl(&["cleanup"]).ok().says("deleted 101,000");
+    client.batch_execute(&add("due", 10, 100)).unwrap();
+    let read = "select coalesce(sum(i.idx_tup_read), 0)::bigint from pg_stat_user_indexes as i
+        where i.relname = 'user_sessions' and i.indexrelname <> 'idx_user_sessions_ended_at'";
+    let before = number(&mut client, read);
+    db.sessctl(&["cleanup"]).ok().says("deleted 10");
+    let by_others = number(&mut client, read) - before;
+    assert!(by_others < 1_000, "{by_others}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use postgres::{Client, NoTls};
 use serde_json::Value;
 use sessctl::sandbox::{Grants, Options, Sandbox};
 
+use crate::common::pty::on_terminal_with_keys;
 use crate::common::running::{wait_for, wait_until};
 use crate::common::{Db, Run, block_on, number, server, sessctl};
 
@@ -302,6 +303,46 @@ fn a_job_that_is_off_comes_back_with_its_own_numbers() {
     let (level, message, _) = check(&sandbox, &[], "cleanup-job");
     assert_eq!(level, "warning");
     assert_eq!(message, "has not run yet; the oldest session has been due for 35 d 0 h");
+}
+
+#[test]
+fn a_job_with_fewer_days_that_takes_over_half_of_the_table_must_be_confirmed() {
+    let Some((sandbox, mut client)) = with_jobs_that_never_run(&[]) else {
+        return;
+    };
+    client
+        .batch_execute(
+            "insert into auth.users (id) values ('00000000-0000-4000-8000-000000000001');
+             insert into public.user_sessions (user_id, session_id, platform, status, started_at, ended_at)
+             select '00000000-0000-4000-8000-000000000001', n::text, 'web', 'ended', now() - interval '1 year', now() - interval '100 days'
+             from generate_series(1, 10) n",
+        )
+        .unwrap();
+    client.batch_execute("call sessctl.run_cleanup(365)").unwrap();
+    let mut days = || -> String {
+        let sql = "select command from cron.job where jobname = 'sessctl-cleanup'";
+        client.query_one(sql, &[]).unwrap().get(0)
+    };
+    let install = ["schedule", "install"];
+    run(&sandbox, &[&install[..], &["--days", "365"]].concat()).ok();
+    run(&sandbox, &install)
+        .exits(3)
+        .says("over half of the table")
+        .says("the last run kept 365 days")
+        .says("--yes");
+    let on_a_terminal = |keys: &str| {
+        let mut command = sessctl();
+        on_terminal_with_keys(80, keys, command.env("DATABASE_URL", sandbox.url()).args(install)).1
+    };
+    assert_eq!(on_a_terminal("n\n"), 3);
+    assert_eq!(days(), "call sessctl.run_cleanup(365)");
+    assert_eq!(on_a_terminal("y\n"), 0);
+    assert_eq!(days(), "call sessctl.run_cleanup(90)");
+    run(&sandbox, &[&install[..], &["--days", "30", "--yes"]].concat()).ok();
+    assert_eq!(days(), "call sessctl.run_cleanup(30)");
+    // Half of the table stays.
+    run(&sandbox, &[&install[..], &["--days", "120"]].concat()).ok();
+    run(&sandbox, &[&install[..], &["--days", "30", "--dry-run"]].concat()).ok();
 }
 
 #[test]

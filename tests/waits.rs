@@ -552,6 +552,54 @@ fn an_idle_run_still_running_on_the_lost_connection_is_not_another_run() {
     }
 }
 
+#[test]
+fn an_idle_run_that_outlasts_one_wait_for_its_lock_is_not_another_run_either() {
+    for job in ["end-inactive", "cleanup"] {
+        let (db, proxy) = (Db::migrated(Grants::Closed), Proxy::to_the_server());
+        // The first run of all writes its record before anything else.
+        db.sessctl(&[job]).ok();
+        let mut holder = db.admin();
+        holder
+            .batch_execute("begin; select from sessctl.job for update")
+            .unwrap();
+        let running = through(&proxy, &db, &[job, "--format", "json"]);
+        db.wait_for_process("wait_event = 'transactionid'");
+        let pid = "select pid::bigint from pg_stat_activity
+            where datname = current_database() and application_name like 'sessctl/%'";
+        let pid = u32::try_from(number(&mut db.admin(), pid)).unwrap();
+        // It holds the job's advisory lock, whatever becomes of its connection.
+        signal("-STOP", pid);
+        proxy.hang_up_on_clients();
+        let mut errors = Vec::new();
+        wait_until("the end of one wait", || {
+            errors = proxy.errors();
+            !errors.is_empty()
+        });
+        signal("-CONT", pid);
+        holder.batch_execute("rollback").unwrap();
+        let run = running.end().ok();
+        assert_eq!(errors, ["55P03"], "{job}");
+        assert_eq!(run.json()["skipped"], false, "{job}: {}", run.stderr);
+        let done = format!("select count(*) from sessctl.run where job = '{job}' and outcome = 'done'");
+        assert_eq!(number(&mut db.admin(), &done), 2, "{job}");
+    }
+}
+
+#[test]
+fn another_run_that_holds_the_lock_is_not_waited_for_after_a_lost_connection() {
+    for (job, number) in [("end-inactive", 2), ("cleanup", 3)] {
+        let (db, proxy) = (seeded(), Proxy::to_the_server());
+        proxy.cut_before("_step(", 1);
+        let mut other = db.admin();
+        other
+            .batch_execute(&format!("begin; select pg_advisory_xact_lock(1936028531, {number})"))
+            .unwrap();
+        let run = through(&proxy, &db, &[job, "--format", "json"]).end().ok();
+        assert_eq!(run.json()["skipped"], true, "{job}: {}", run.stderr);
+        assert_eq!(proxy.errors(), Vec::<String>::new(), "{job}");
+    }
+}
+
 /// A cleanup whose batch never ends, since the server's process stands still in its middle; the process's id.
 fn standing_still(arguments: &[&str]) -> (Db, Running, u32) {
     let db = Db::migrated(Grants::Closed);

@@ -51,7 +51,7 @@ from (
     n < o.ended as is_over,
     case
       when n < o.ended and o.stored = 'moment' then now() - interval '100 days'
-      when n < o.ended then now() - interval '180 days' * (o.ended - n) / o.ended
+      when n < o.ended then now() - interval '180 days' * ((o.ended - n)::double precision / o.ended)
       when (n - o.ended) * o.stale % o.active < o.stale then now() - interval '2 days'
       else now()
     end as seen

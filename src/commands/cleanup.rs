@@ -13,6 +13,9 @@ use crate::output::Report;
 /// A session is deleted when it ended before now minus the days (of 24 hours), by the server's clock, and its status is
 /// neither active nor idle again. Ended sessions with an implausible ended_at are settled first: they ended when they were
 /// last seen.
+///
+/// Where the days are fewer than those of the last run and over half of the table would go, it asks, or needs --yes. The
+/// procedure sessctl.run_cleanup and the function cleanup_old_sessions ask nobody: a direct call is its caller's own word.
 #[derive(ClapArgs, Debug)]
 pub struct Args {
     /// Days since a session ended (default 90)

@@ -2,11 +2,12 @@
 //! has been due for it.
 
 use chrono::{DateTime, Utc};
+use serde::Deserialize;
 
 use super::plan::{Period, Plan};
 use super::scene::{Scene, whole};
 use super::{Answer, Finding, ok, problem, warning};
-use crate::database::Value;
+use crate::database::{Value, bind};
 use crate::maintenance::{END_INACTIVE, JobSpec, RunState};
 use crate::output::{count, span};
 
@@ -17,6 +18,15 @@ struct Facts<'a> {
     period: Period,
     /// For how many seconds the oldest session has been due, if one is.
     overdue: Option<i64>,
+    /// The run that keeps others out, where one has for so long that sessions which are due may never be done.
+    stuck: Option<Stuck>,
+}
+
+#[derive(Deserialize)]
+struct Stuck {
+    /// The server process that holds the job's lock.
+    process: Option<i32>,
+    seconds: i64,
 }
 
 pub(super) async fn check(scene: &Scene<'_>, job: &JobSpec) -> Answer {
@@ -28,11 +38,16 @@ pub(super) async fn check(scene: &Scene<'_>, job: &JobSpec) -> Answer {
         return Ok(None);
     };
     let is_run = |run: &&RunState| run.outcome != "skipped";
+    let overdue = overdue(scene, job).await?;
     let facts = Facts {
         now: scene.objects.now,
         last_run: state.last_run.as_ref().filter(is_run).or(state.last_success.as_ref()),
         period: scene.plan.period(job),
-        overdue: overdue(scene, job).await?,
+        overdue,
+        stuck: match overdue {
+            Some(_) => stuck(scene, job).await?,
+            None => None,
+        },
     };
     Ok(Some(judge(job, &facts, &scene.plan)))
 }
@@ -51,6 +66,15 @@ async fn overdue(scene: &Scene<'_>, job: &JobSpec) -> Result<Option<i64>, crate:
     Ok(scene.by_index(&sql).await?.flatten())
 }
 
+/// Absent too where this role may not ask, or where the schema is an earlier one.
+async fn stuck(scene: &Scene<'_>, job: &JobSpec) -> Result<Option<Stuck>, crate::failure::Failure> {
+    let sql = bind(include_str!("stuck.sql"), &[("job", Value::Text(job.name))]);
+    match scene.ask(&sql).await {
+        Err(failure) if scene.database.is_closed() => Err(failure),
+        answer => Ok(answer.unwrap_or(None)),
+    }
+}
+
 fn judge(job: &JobSpec, facts: &Facts<'_>, plan: &Plan) -> Finding {
     let Period { seconds, is_known } = facts.period;
     let overdue = facts
@@ -62,6 +86,25 @@ fn judge(job: &JobSpec, facts: &Facts<'_>, plan: &Plan) -> Finding {
     };
     let command = plan.command(job);
     let regularly = format!("have cron run {command}, or run {}", plan.install());
+    if let Some(Stuck { process, seconds }) = facts.stuck {
+        let message = format!(
+            "a run has been running for {}, and keeps all others out{waits}",
+            span(seconds)
+        );
+        return match process {
+            Some(pid) => problem(
+                format!("{message}; its server process is {pid}"),
+                format!(
+                    "see what it does with select * from pg_stat_activity where pid = {pid}; select pg_terminate_backend({pid}) \
+                     ends it"
+                ),
+            ),
+            None => warning(
+                message,
+                format!("let each run end in time: {command} --max-runtime 10m"),
+            ),
+        };
+    }
     let Some(run) = facts.last_run else {
         return if overdue.is_none() {
             ok("has not run yet")
@@ -175,6 +218,7 @@ mod tests {
             last_run: (outcome != "never").then_some(&run),
             period,
             overdue,
+            stuck: None,
         };
         let finding = judge(&CLEANUP, &facts, &Plan::default());
         (finding.level, finding.message)

@@ -105,8 +105,9 @@ impl Run<'_> {
             End::OutOfTime { left } | End::Finished { left } => left,
             _ => None,
         };
+        self.count_untried();
         let outcome = match end {
-            End::Finished { .. } if !self.unable.is_empty() => "failed",
+            End::Finished { .. } | End::OutOfTime { .. } if !self.unable.is_empty() => "failed",
             _ => end.outcome(),
         };
         let message = self.unable.lines().join("; ");

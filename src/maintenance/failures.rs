@@ -8,10 +8,8 @@ const MAX_NAMED: usize = 5;
 /// The sessions that a run could not do, and why.
 #[derive(Debug, Default)]
 pub struct Failures {
-    /// How many; at least so many where some were given up.
+    /// How many; some of them were not tried.
     pub(super) rows: u64,
-    /// Whether some were given up in this phase of the run.
-    pub(super) is_at_least: bool,
     /// Those of the phases before this one.
     rows_before: u64,
     /// Why, with how many rows that failed alone, and the ids of some.
@@ -30,11 +28,6 @@ impl Failures {
         ids.extend(session.filter(|_| named < MAX_NAMED));
     }
 
-    /// The rest of a slice was given up after many.
-    pub(super) fn give_up(&mut self) {
-        self.is_at_least = true;
-    }
-
     /// So many sessions were not done for this reason.
     pub(super) fn add_all(&mut self, rows: u64, reason: String) {
         if rows > 0 {
@@ -51,7 +44,6 @@ impl Failures {
     /// The next phase of the run begins.
     pub(super) fn next_phase(&mut self) {
         self.rows_before = self.rows;
-        self.is_at_least = false;
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -37,10 +37,20 @@ impl Fault {
             "57014" | "25P04" => Self::TooSlow,
             // SC002: a lock on something else than the sessions, see sessctl.cleanup_delete.
             "SC002" => Self::Rows,
+            code if is_about_the_server(code) => Self::Fatal,
             // A constraint, a value that does not fit, a view's check option, what a trigger raises.
-            code if ["22", "23", "44", "P0"].iter().any(|class| code.starts_with(class)) => Self::Rows,
-            _ => Self::Fatal,
+            _ => Self::Rows,
         }
+    }
+}
+
+/// Whether no other batch would do better: rights, what is missing, resources, faults of the server. As in sessctl.run_next.
+fn is_about_the_server(code: &str) -> bool {
+    match code.as_bytes() {
+        [b'0', class, ..] => *class != b'0',
+        [b'2', b'5' | b'6' | b'8' | b'9', ..] | [b'3' | b'5' | b'F', ..] => true,
+        [b'4', b'0'..=b'3', ..] | [b'H', b'V', ..] | [b'X', b'X', ..] => true,
+        _ => false,
     }
 }
 
@@ -61,6 +71,13 @@ mod tests {
             ("23503", Fault::Rows),
             ("P0001", Fault::Rows),
             ("SC002", Fault::Rows),
+            ("21000", Fault::Rows),
+            ("27000", Fault::Rows),
+            ("ABC12", Fault::Rows),
+            ("0A000", Fault::Fatal),
+            ("42P01", Fault::Fatal),
+            ("53100", Fault::Fatal),
+            ("XX000", Fault::Fatal),
             ("42501", Fault::Fatal),
             ("25006", Fault::Fatal),
         ] {

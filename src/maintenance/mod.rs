@@ -32,6 +32,7 @@ pub(crate) use cron::{CronArguments, HISTORY as CRON_HISTORY, names as cron_jobs
 pub use failures::Failures;
 pub(crate) use halt::TIME_GRACE;
 pub(crate) use jobs::{JobState, RunState, has_record, jobs};
+pub(crate) use net::narrower;
 pub use other::OtherRun;
 pub use outcome::Outcome;
 pub use run::run;
@@ -78,8 +79,6 @@ pub struct JobSpec {
 struct Statements {
     start: &'static str,
     count: &'static str,
-    /// Whether a run must be confirmed, where it may have to be.
-    narrower: Option<&'static str>,
     /// What a run that did much leaves tidy, so that the next one finds out quickly that nothing is due.
     walk: Option<&'static str>,
     work: Phase,
@@ -124,7 +123,6 @@ pub static END_INACTIVE: JobSpec = JobSpec {
     sql: Statements {
         start: include_str!("end_inactive/start.sql"),
         count: include_str!("end_inactive/count.sql"),
-        narrower: None,
         walk: None,
         work: Phase {
             candidates: Some(include_str!("end_inactive/candidates.sql")),
@@ -155,7 +153,6 @@ pub static CLEANUP: JobSpec = JobSpec {
     sql: Statements {
         start: include_str!("cleanup/start.sql"),
         count: include_str!("cleanup/count.sql"),
-        narrower: Some(include_str!("cleanup/narrower.sql")),
         walk: Some(include_str!("cleanup/walk.sql")),
         work: Phase {
             candidates: None,

@@ -6,6 +6,7 @@ use tokio_postgres::error::DbError;
 
 use super::Event;
 use super::ending::CLOSING_TIMEOUT;
+use super::failures::Failures;
 use super::fault::Fault;
 use super::record::Stored;
 use super::run::Run;
@@ -19,6 +20,15 @@ impl Run<'_> {
         let fault = error.fault();
         if fault == Fault::Rows || fault == Fault::TooSlow && self.division.is_some() {
             return self.divide(cutoff, &error).await;
+        }
+        if fault == Fault::Fatal && error.is_a_lack_elsewhere() {
+            // It may be about some sessions: where others are done, or none was tried alone.
+            let part = self.division.as_ref().and_then(|divided| divided.parts.part());
+            let is_one_row = part.is_some_and(|part| !part.contains(' '));
+            if self.record.changed() > 0 || self.unable.rows < 2 || !is_one_row {
+                return self.divide(cutoff, &error).await;
+            }
+            self.unable = Failures::default();
         }
         let mut trouble = Trouble::Statement(error);
         let mut is_told = false;
@@ -150,6 +160,12 @@ impl QueryError {
             Self::Silence(_) => Fault::Lost,
             Self::Empty | Self::Shape(_) => Fault::Fatal,
         }
+    }
+
+    /// Whether a function that is not sessctl's lacks something: an object, a right.
+    fn is_a_lack_elsewhere(&self) -> bool {
+        self.db_error()
+            .is_some_and(|db| db.code().code().starts_with("42") && db.where_().and_then(function_in).is_some())
     }
 
     /// Why a session failed alone: the constraint, or the function that raised it, and the message.

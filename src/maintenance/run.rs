@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
+use super::division::Streak;
 use super::failures::Failures;
 use super::fault::Fault;
 use super::halt::Halts;
@@ -87,6 +88,7 @@ pub async fn run(
         failures: 0,
         backoff: BACKOFF,
         division: None,
+        streak: Streak::default(),
         unable: Failures::default(),
         known: HashSet::new(),
         scan_began_at: 0,
@@ -190,6 +192,8 @@ pub(super) struct Run<'a> {
     pub(super) backoff: Backoff,
     /// The slice that is being divided, since a batch of it failed because of some of its rows.
     pub(super) division: Option<Divided>,
+    /// The rows that fail one after the other, and those put off.
+    pub(super) streak: Streak,
     /// The sessions that could not be done.
     pub(super) unable: Failures,
     /// The places of those that failed alone: a later scan meets them again.
@@ -339,15 +343,16 @@ impl Run<'_> {
         if !self.wait_for_replicas().await? {
             return Ok(None);
         }
-        if let Some(divided) = self.division.take_if(|divided| divided.parts.part().is_none()) {
-            self.strategy.advance(&divided.step, divided.max_rows);
-        }
+        self.end_division();
         if self.division.is_none() {
             self.list(cutoff).await?;
-            if let Strategy::Finished { is_clean } = self.strategy {
-                let end = self.end_scan(cutoff, is_clean).await?;
-                return Ok(self.end_phase(end));
-            }
+            self.take_put_off();
+        }
+        if self.division.is_none()
+            && let Strategy::Finished { is_clean } = self.strategy
+        {
+            let end = self.end_scan(cutoff, is_clean).await?;
+            return Ok(self.end_phase(end));
         }
         let rows = self.size.rows();
         let (candidates, position) = match (&self.division, &self.strategy) {
@@ -371,11 +376,9 @@ impl Run<'_> {
         if step.skipped {
             return Ok(Some(End::Skipped));
         }
+        self.streak.end();
         match &mut self.division {
-            Some(divided) => {
-                divided.parts.succeed();
-                divided.step.affected += step.affected;
-            }
+            Some(divided) => divided.succeed(step.affected),
             None => self.strategy.advance(&step, rows),
         }
         Ok(None)

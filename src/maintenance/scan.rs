@@ -12,13 +12,26 @@ use crate::failure::Failure;
 /// Scans in a row that do nothing, although rows are due that nobody holds, before what prevents the work is blamed.
 const IDLE_SCANS: u32 = 3;
 
+/// Why rows were not tried: see [`Streak`](super::division::Streak).
+const NOT_TRIED: &str = "not tried, after many failures among the sessions beside them";
+
 /// A slice that is being divided.
 pub(super) struct Divided {
     pub(super) parts: Division,
     /// The size that the batch had which failed.
-    pub(super) max_rows: i32,
-    /// What the slice as a whole says: how many were done, and where the next one begins.
-    pub(super) step: Step,
+    max_rows: i32,
+    /// What the slice as a whole says: how many were done, and where the next one begins. Absent for the rows that were put off.
+    step: Option<Step>,
+}
+
+impl Divided {
+    /// A part was committed.
+    pub(super) fn succeed(&mut self, affected: u64) {
+        self.parts.succeed();
+        if let Some(step) = &mut self.step {
+            step.affected += affected;
+        }
+    }
 }
 
 /// A slice that must be divided.
@@ -68,7 +81,7 @@ impl Run<'_> {
             self.division = Some(Divided {
                 parts: Division::of(&rows),
                 max_rows,
-                step,
+                step: Some(step),
             });
             // Where the first batch fails there is no record yet: should all parts fail, the run has one nevertheless.
             return match self.fence(cutoff).await {
@@ -76,13 +89,12 @@ impl Run<'_> {
                 Err(error) => Err(self.database.explain(error, &self.failed()).await),
             };
         };
-        let (row, rest) = match divided.parts.fail() {
-            Part::Divided => return Ok(()),
-            Part::Row(row) => (row, 0),
-            Part::LastRow(row, rest) => (row, rest),
+        let Part::Row(row) = divided.parts.fail() else {
+            return Ok(());
         };
-        if rest > 0 {
-            self.unable.give_up();
+        let put_off = self.streak.fail(&mut divided.parts);
+        if let Some(step) = &mut divided.step {
+            step.set_aside += 1 + put_off;
         }
         if self.known.insert(row.clone()) {
             let sql = bind(include_str!("failing_session.sql"), &[("row", Value::Text(&row))]);
@@ -98,18 +110,50 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Goes on behind a slice that was divided to its end.
+    pub(super) fn end_division(&mut self) {
+        let is_over = |divided: &mut Divided| divided.parts.part().is_none();
+        if let Some(Divided {
+            max_rows,
+            step: Some(step),
+            ..
+        }) = self.division.take_if(is_over)
+        {
+            self.strategy.advance(&step, max_rows);
+        }
+        self.take_put_off();
+    }
+
+    /// Begins with the rows that were put off, where the scan has met all others.
+    pub(super) fn take_put_off(&mut self) {
+        if self.division.is_none() && self.strategy.is_at_the_end() {
+            self.division = self.streak.take_put_off().map(|parts| Divided {
+                parts,
+                max_rows: 0,
+                step: None,
+            });
+        }
+    }
+
+    /// Counts the rows that were not tried among those that could not be done.
+    pub(super) fn count_untried(&mut self) {
+        self.unable.add_all(self.streak.untried(), NOT_TRIED.into());
+        self.streak.restart();
+    }
+
     /// Looks at what is left when a scan has ended. Another scan begins where this one did something and rows are still due that
     /// nobody holds: a table that was rewritten meanwhile has its rows elsewhere. What several scans do not reach, a trigger or rule
     /// prevents.
     pub(super) async fn end_scan(&mut self, cutoff: &str, is_clean: bool) -> Result<Option<End>, QueryError> {
-        if is_clean && self.unable.rows_of_phase() == 0 {
+        let failed = self.unable.rows_of_phase() + self.streak.untried();
+        if is_clean && failed == 0 {
             return Ok(Some(End::Finished { left: None }));
         }
         let sql = self.bind(self.phase().leftovers, &[("cutoff", Value::Text(cutoff))]);
         let Some(left) = self.database.transact::<Option<Leftovers>>("", &sql).await? else {
             return Ok(Some(End::Finished { left: None }));
         };
-        let mut free = left.free.saturating_sub(self.unable.rows_of_phase());
+        let mut free = left.free.saturating_sub(failed);
         // Others may have held them when their turn came.
         let is_idle = self.record.changed() == self.scan_began_at;
         self.idle_scans = if is_idle { self.idle_scans + 1 } else { 0 };
@@ -121,7 +165,7 @@ impl Run<'_> {
             return Ok(None);
         }
         let mut locked = left.locked;
-        if left.prevented_by.is_none() && !self.unable.is_at_least {
+        if left.prevented_by.is_none() {
             // Nothing here can prevent the work without an error: others hold them again and again.
             locked += std::mem::take(&mut free);
         }
@@ -133,11 +177,11 @@ impl Run<'_> {
         self.unable.add_all(
             free,
             match &left.prevented_by {
-                _ if self.unable.is_at_least => "not tried, after many failures among the sessions beside them".into(),
                 Some(by) => format!("{by} on user_sessions prevented their {verb}"),
                 None => String::new(),
             },
         );
+        self.count_untried();
         if !self.work.keep_referenced {
             self.unable.add_all(
                 left.kept,
@@ -156,6 +200,7 @@ impl Run<'_> {
             None => Strategy::TimeSlices(None),
         };
         self.division = None;
+        self.streak.restart();
         self.scan_began_at = self.record.changed();
     }
 }

@@ -22,6 +22,9 @@ pub(super) enum Strategy {
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Step {
     pub(super) affected: u64,
+    /// Rows of a slice that was divided: they failed, or were put off.
+    #[serde(default)]
+    pub(super) set_aside: u64,
     pub(super) skipped: bool,
     /// Of the whole run.
     pub(super) batches: Option<u64>,
@@ -51,12 +54,21 @@ impl Strategy {
     pub(super) fn advance(&mut self, step: &Step, max_rows: i32) {
         match self {
             Self::Candidates(list) => {
-                list.advance(max_rows, step.affected);
+                list.advance(max_rows, step.affected, step.set_aside);
                 if list.is_done() && list.complete && !list.is_worth_another() {
                     *self = list.finished();
                 }
             }
             _ => *self = step.position(),
+        }
+    }
+
+    /// Whether the scan has met all rows: those set aside are left.
+    pub(super) fn is_at_the_end(&self) -> bool {
+        match self {
+            Self::Candidates(list) => list.is_done() && list.complete,
+            Self::Finished { .. } => true,
+            _ => false,
         }
     }
 
@@ -107,6 +119,9 @@ pub(super) struct Candidates {
     /// Rows of this scan that were ended.
     #[serde(default)]
     ended: u64,
+    /// Rows of this scan that failed, or were put off.
+    #[serde(default)]
+    set_aside: u64,
 }
 
 /// Nothing listed yet.
@@ -118,6 +133,7 @@ impl Default for Candidates {
             done: "(0,0)".len(),
             taken: 0,
             ended: 0,
+            set_aside: 0,
         }
     }
 }
@@ -142,6 +158,7 @@ impl Candidates {
         *self = Self {
             taken: self.taken,
             ended: self.ended,
+            set_aside: self.set_aside,
             ..next
         };
     }
@@ -160,18 +177,19 @@ impl Candidates {
             .map_or(rest, |(end, _)| &rest[..end])
     }
 
-    fn advance(&mut self, max_rows: i32, ended: u64) {
+    fn advance(&mut self, max_rows: i32, ended: u64, set_aside: u64) {
         let batch = self.next(max_rows);
         let (length, rows) = (batch.len(), batch.matches(' ').count() as u64 + 1);
         self.done += length + 1;
         self.taken += rows;
         self.ended += ended;
+        self.set_aside += set_aside;
     }
 
     /// Whether another scan may find more: rows were elsewhere or locked when their turn came (a table that was rewritten
     /// meanwhile has all of them elsewhere). A scan that ended nothing is the last.
     fn is_worth_another(&self) -> bool {
-        self.ended > 0 && self.ended < self.taken
+        self.ended > 0 && self.ended + self.set_aside < self.taken
     }
 }
 
@@ -186,6 +204,7 @@ mod tests {
             done: 0,
             taken: 0,
             ended: 0,
+            set_aside: 0,
         }
     }
 
@@ -216,11 +235,11 @@ mod tests {
     #[test]
     fn the_next_list_begins_behind_the_last_row_and_the_scan_is_counted_on() {
         let mut candidates = list("(0,1) (0,2)", false);
-        candidates.advance(9, 1);
+        candidates.advance(9, 1, 0);
         assert!(candidates.is_done());
         assert_eq!(candidates.last_listed(), "(0,2)");
         candidates.continue_with(list("(3,1)", true));
-        candidates.advance(9, 1);
+        candidates.advance(9, 1, 0);
         assert_eq!((candidates.taken, candidates.ended), (3, 2));
     }
 

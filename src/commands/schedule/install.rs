@@ -7,9 +7,10 @@ use serde::Serialize;
 use tokio_postgres::types::Type;
 
 use super::super::settings::Settings;
+use super::FAILED;
 use crate::database::{Database, QueryError};
 use crate::failure::Failure;
-use crate::maintenance::{CLEANUP, CRON_HISTORY, CronArguments, END_INACTIVE};
+use crate::maintenance::{CLEANUP, CRON_HISTORY, CronArguments, END_INACTIVE, narrower};
 use crate::output::{Page, Report, Style};
 
 #[derive(ClapArgs, Debug)]
@@ -35,6 +36,9 @@ pub(super) struct Install {
     /// Print the SQL, and change nothing
     #[arg(long)]
     pub(super) dry_run: bool,
+    /// Schedule a cleanup that deletes over half of the table with fewer days than the last run, without asking
+    #[arg(long)]
+    yes: bool,
 }
 
 /// A job: its name, when it runs, what it runs.
@@ -80,6 +84,17 @@ impl Install {
         Installed {
             jobs: self.jobs(settings),
             dry_run: true,
+        }
+    }
+
+    /// What must be confirmed before these jobs are scheduled, if something must be.
+    pub(super) async fn question(&self, database: &Database, settings: &Settings) -> Result<Option<String>, Failure> {
+        if self.yes {
+            return Ok(None);
+        }
+        match narrower(database, self.days.unwrap_or(settings.days), None).await {
+            Ok(question) => Ok(question),
+            Err(error) => Err(database.explain(error, FAILED).await),
         }
     }
 

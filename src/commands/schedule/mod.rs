@@ -17,6 +17,9 @@ use crate::maintenance::cron_jobs;
 use crate::output::Report;
 
 /// Have the database do the maintenance itself, by pg_cron
+///
+/// A job calls sessctl.run_end_inactive or sessctl.run_cleanup. These procedures, and the functions end_inactive_sessions and
+/// cleanup_old_sessions, take the minutes or days of a call as its caller's word: they ask nobody, however many sessions go.
 #[derive(ClapArgs, Debug)]
 pub struct Args {
     #[command(subcommand)]
@@ -54,7 +57,13 @@ impl Args {
             refuse_jobs_of_others(&database).await?;
         }
         let report: Box<dyn Report> = match &self.action {
-            Action::Install(install) => Box::new(install.run(&database, &context.settings()?).await?),
+            Action::Install(install) => {
+                let settings = context.settings()?;
+                if let Some(question) = install.question(&database, &settings).await? {
+                    context.confirm(&question).await?;
+                }
+                Box::new(install.run(&database, &settings).await?)
+            }
             Action::List => Box::new(list::run(&database).await?),
             Action::Remove => Box::new(remove::run(&database).await?),
         };

@@ -1,23 +1,24 @@
--- The lock of a job, which keeps every other run of it out until the transaction ends. False: another run has it. A run that
--- lost its connection has a generation above 0: a transaction of its own may still hold the lock, and is waited for, until the
--- lock_timeout.
-create or replace function sessctl.lock_job(job_name text, generation integer default 0)
+-- Takes the lock of a job, which keeps every other run of it out until the transaction ends. False: another run has it.
+-- A run that lost its connection has a generation above 0: a transaction of its own may still hold the lock, which ends within
+-- seconds. It is known by a second lock, which each transaction of a run shares, and is waited for: as long as lock_timeout says, then
+-- lock_not_available is raised.
+create or replace function sessctl.lock_job(job_name text, generation integer default 0, run_id uuid default null)
 returns boolean
 language plpgsql
 set search_path = ''
 as $$
 declare
-  job constant integer := case job_name when 'end-inactive' then 2 when 'cleanup' then 3 end;
+  lock constant record := sessctl.job_lock(job_name);
+  run_lock constant bigint := uuid_hash_extended(run_id, 0);
 begin
-  if generation = 0 then
-    return pg_try_advisory_xact_lock(1936028531, job);
-  end if;
-  begin
-    perform pg_advisory_xact_lock(1936028531, job);
+  perform pg_try_advisory_xact_lock_shared(run_lock);
+  if pg_try_advisory_xact_lock(lock.class, lock.number) then
     return true;
-  exception
-    when lock_not_available then
-      return false;
-  end;
+  end if;
+  if generation = 0 or coalesce(pg_try_advisory_xact_lock(run_lock), true) then
+    return false;
+  end if;
+  perform pg_advisory_xact_lock(lock.class, lock.number);
+  return true;
 end
 $$;

@@ -29,7 +29,7 @@ begin
     raise exception 'run % continues over another connection', run_id using errcode = 'SC001';
   end if;
   -- The job's row knows a run from its first batch on, unless the record was made again after a lost connection.
-  if sessctl.lock_job(job_name, generation)
+  if sessctl.lock_job(job_name, generation, run_id)
     and (not is_first and generation = 0 or sessctl.run_take_over(run_id, job_name, threshold))
   then
     return true;

@@ -14,7 +14,7 @@ set search_path = ''
 as $$
 begin
   -- Nearly always nothing stands in the way, and one statement does it.
-  if sessctl.lock_job(job_name, generation) then
+  if sessctl.lock_job(job_name, generation, run_id) then
     with counted as (
       update sessctl.job as j
       set last_run = run_id, last_success = run_id, last_success_at = clock_timestamp(), runs = j.runs + 1,

@@ -6,9 +6,9 @@ as $$
 declare
   list_size constant integer := 50000;
   max_subtransactions constant integer := 32;
-  -- In a row. Then the next sessions are put off, 25 of them at first and twice as many each time, until one works. Those put off
-  -- are tried once more at the end, in no order: there may be others among them.
-  max_failing constant integer := 20;
+  -- In a row: at first, and until one works. Then the next sessions are put off, 25 of them at first and twice as many each time.
+  -- Those put off are tried at the end, in no order: there may be others among them. In the caller's transaction attempts are few.
+  max_failing constant integer[] := case when (run ->> 'commits')::boolean then array[20, 3] else array[2, 1] end;
   max_put_off constant integer := 2000;
   not_tried constant text := 'not tried, after many failures among the sessions beside them';
   max_named constant integer := 5;
@@ -25,6 +25,7 @@ declare
   reason text;
   session uuid;
   skipped integer;
+  put_off tid[];
   is_listed boolean;
   is_clean boolean;
 begin
@@ -41,6 +42,13 @@ begin
   is_listed := s.is_settling or s.job = 'end-inactive';
   if not sessctl.run_begin_batch(s.id, s.job, s.source, 0, s.cutoff, s.threshold) then
     raise notice 'another run of % is running', s.job;
+    select format(
+      '%s: another run%s has been running for %s minutes%s', s.job,
+      ', started by ' || o.source || ' as ' || o.role || ',', greatest(o.running_for, o.in_transaction_for) / 60,
+      '; its server process is ' || o.process)
+    into failure
+    from sessctl.other_run(s.job, s.id) as o
+    where o.is_stuck;
     return;
   end if;
 
@@ -187,13 +195,42 @@ begin
         s.tries := s.tries + 1;
         s.size := greatest(1, part_size / 2);
 
-      elsif tried.code ~ '^(0[1-9A]|2[5-9]|3|4[0-3]|5|F|HV|XX)' then
+      elsif tried.code ~ '^(0[1-9A]|2[5689]|3|4[0-3]|5|F|HV|XX)' and not (
+        -- What a trigger's function lacks may be about some sessions: where others are done, or none was tried alone.
+        tried.is_elsewhere and tried.code like '42%' and (s.done + s.settled > 0 or s.failed < 2 or part_size > 1)
+      ) then
         -- No other batch would do better.
+        if s.done + s.settled = 0 then
+          s.reasons := s.earlier_reasons;
+          s.failed := 0;
+          s.put_off := '[]'::jsonb;
+        end if;
         if not s.commits and (s.done + s.settled = 0 or tried.code not in ('40001', '40P01', '55P03')) then
           raise exception using errcode = tried.code, message = tried.reason;
         end if;
         outcome := case when s.commits then 'failed' else 'incomplete' end;
         failure := tried.reason;
+
+      elsif not s.commits and s.failed > 0 and part_size > 1 then
+        -- One session was sought out; in the caller's transaction there are no attempts for more. Less of the same, or what fails is put
+        -- off as it is, and more each time; not as much as the last call, which has done what lies there.
+        skipped := case when s.skips > 0 and s.put_off is not null then
+          greatest(part_size, (25 * 2 ^ least(s.skips, 15) * (0.5 + random()))::integer) else part_size end;
+        if part_size > 25 and s.skips = 0 then
+          null;
+        elsif "rows" is null then
+          select c."rows", c.next_position into put_off, s."position"
+          from sessctl.cleanup_candidates(s.cutoff, skipped, s."position") as c;
+          s.is_scanned := s."position" is null;
+        else
+          put_off := "rows"[s.at : s.at + skipped - 1];
+          s.at := s.at + cardinality(put_off);
+          s.slice_end := null;
+          s.part_end := null;
+          s.size_before := null;
+        end if;
+        s.tries := 0;
+        s.size := greatest(part_size / 4, 1);
 
       elsif "rows" is null then
         -- The slice is divided: its sessions are listed.
@@ -228,18 +265,22 @@ begin
         s.reasons := sessctl.run_add_reason(s.reasons, tried.reason, 1, case when s.failed <= max_named then session end);
       end if;
 
-      if s.failing >= (case s.skips when 0 then max_failing else 3 end) and s.slice_end >= s.at then
-        skipped := least(s.slice_end - s.at + 1, 25 * 2 ^ least(s.skips, 15))::integer;
-        if jsonb_array_length(s.put_off) + skipped <= max_put_off then
-          s.put_off := s.put_off || to_jsonb("rows"[s.at : s.at + skipped - 1]);
-        else
-          s.reasons := sessctl.run_add_reason(s.reasons, not_tried, skipped, null);
-          s.failed := s.failed + skipped;
-        end if;
-        s.at := s.at + skipped;
+      if s.failing >= max_failing[case s.skips when 0 then 1 else 2 end] and s.slice_end >= s.at
+        and (s.commits or s.put_off is not null)
+      then
+        put_off := "rows"[s.at : s.at + least(s.slice_end - s.at + 1, 25 * 2 ^ least(s.skips, 15))::integer - 1];
+        s.at := s.at + cardinality(put_off);
         s.failing := 0;
-        s.skips := s.skips + 1;
         s.size := 1;
+      end if;
+      if put_off is not null then
+        s.skips := s.skips + 1;
+        if jsonb_array_length(s.put_off) + cardinality(put_off) <= max_put_off then
+          s.put_off := s.put_off || to_jsonb(put_off);
+        else
+          s.reasons := sessctl.run_add_reason(s.reasons, not_tried, cardinality(put_off), null);
+          s.failed := s.failed + cardinality(put_off);
+        end if;
       end if;
       if s.at > s.slice_end then
         s.slice_end := null;
@@ -262,6 +303,7 @@ begin
       s.at := 1;
       s.is_scanned := false;
       s.put_off := null;
+      s.size := 1;
     end if;
   end if;
 
@@ -275,8 +317,7 @@ begin
     return;
   end if;
 
-  s.reasons := sessctl.run_add_reason(
-    s.reasons, not_tried, greatest(s.slice_end - s.at + 1, 0) + jsonb_array_length(coalesce(s.put_off, '[]'::jsonb)), null);
+  s.reasons := sessctl.run_add_reason(s.reasons, not_tried, jsonb_array_length(s.put_off), null);
   if not (s.job = 'cleanup' and s.option) then
     s.reasons := sessctl.run_add_reason(s.reasons, coalesce(reason, 'kept by a foreign key'), s.kept, null);
   end if;

@@ -1,5 +1,6 @@
 -- Tries a batch: the listed sessions, or a cleanup's next slice. job_name: null for a batch of sessions to settle. code: the SQLSTATE
--- that it failed with; reason: why, without what a row holds. A cancel and a statement_timeout are not caught.
+-- that it failed with; reason: why, without what a row holds; is_elsewhere: in a function that is not sessctl's. A cancel and a
+-- statement_timeout are not caught.
 create or replace function sessctl.run_try(
   job_name text,
   cutoff timestamptz,
@@ -10,7 +11,8 @@ create or replace function sessctl.run_try(
   out affected integer,
   out kept integer,
   out code text,
-  out reason text
+  out reason text,
+  out is_elsewhere boolean
 )
 language plpgsql
 set search_path = ''
@@ -45,6 +47,7 @@ exception
     raised_by := substring(
       split_part(context, 'PL/pgSQL function sessctl.', 1)
       from 'PL/pgSQL function ((?!public\.(?:calculate_session_duration|update_user_sessions_updated_at_column)\().+?) line ');
+    is_elsewhere := raised_by is not null;
     reason := case
       when code = 'SC002' then 'a row of another table that refers to it is locked'
       when constraint_name <> '' and table_name <> '' then format('constraint %s of table %s', constraint_name, table_name)
