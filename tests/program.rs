@@ -430,7 +430,7 @@ fn no_error_shows_what_a_row_holds() {
              update public.user_sessions set platform = '{ADDRESS}'"
         ))
         .unwrap();
-    let run = db.sessctl(&["migrate", "--verbose"]).exits(3);
+    let run = db.sessctl(&["migrate", "--yes", "--verbose"]).exits(3);
     assert!(!format!("{run:?}").contains(ADDRESS), "{}", run.stderr);
     run.says("constraint \"user_sessions_platform_check\"");
 }

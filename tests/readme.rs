@@ -342,18 +342,9 @@ fn the_readme_and_the_command_line_have_the_same_options() {
     };
     let manual = options(&Run::of(sessctl().arg("man")).ok().stdout.replace("\\-", "-"));
     let readme = options(README);
-    let of_others = [
-        "--fsync",
-        "--git",
-        "--locked",
-        "--now",
-        "--only",
-        "--path",
-        "--runs",
-        "--schema-only",
-    ]
-    .map(String::from)
-    .into();
+    let of_others = ["--git", "--locked", "--now", "--path", "--schema-only"]
+        .map(String::from)
+        .into();
     let of_all = ["--help", "--version"].map(String::from).into();
     assert_eq!(&readme - &manual, of_others);
     assert_eq!(&manual - &readme, of_all);

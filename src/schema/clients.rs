@@ -61,7 +61,8 @@ impl Origins {
                 && !is_right_on_table(object, property, expected)
                 && !self.is_useless(object, grant, found);
         }
-        let is_other = || !self.has(object, property, is);
+        // Nothing there is nothing to depend on: a trigger that another migrate has just replaced has no definition.
+        let is_other = || is.is_some() && !self.has(object, property, is);
         match (object.kind, property.as_str()) {
             (Kind::Policy | Kind::Function | Kind::View, "present") => {
                 difference.expected.is_none() && !self.has_whole(object, found)

@@ -124,7 +124,7 @@ impl Verdict {
         if self.drift.iter().any(is_newer) {
             return "install the newer sessctl that migrated it";
         }
-        if self.drift.iter().all(|d| d.property == VALUES) {
+        if !self.drift.is_empty() && self.drift.iter().all(|d| d.property == VALUES) {
             return "name all values in sessctl.toml, then run sessctl migrate";
         }
         match (self.drift.iter().any(is_repaired), self.drift.iter().all(is_repaired)) {
