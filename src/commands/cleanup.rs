@@ -81,13 +81,14 @@ impl Args {
                 _ => Err(Failure::usage("there is no archive: --archive names its folder")),
             };
         };
-        let command = match (&self.archive_command, &settings.archive_command) {
-            (Some(command), _) => Some(command.clone()),
-            (None, Some(text)) => {
+        let command = match &self.archive_command {
+            Some(command) => Some(command.clone()),
+            None if settings.archive_command.is_empty() => None,
+            None => {
                 settings.refuse_others_command()?;
-                Some(Command::parse(text).map_err(|wrong| Failure::usage(format!("cleanup.archive-command {wrong}")))?)
+                let command = Command::parse(&settings.archive_command);
+                Some(command.map_err(|wrong| Failure::usage(format!("cleanup.archive-command {wrong}")))?)
             }
-            (None, None) => None,
         };
         Ok(Some(ArchiveWork {
             dir,

@@ -22,8 +22,9 @@ pub struct Settings {
     pub(super) ended_at: EndedAt,
     pub(super) days: i32,
     pub(super) keep_referenced: bool,
-    pub(super) archive: Option<String>,
-    pub(super) archive_command: Option<String>,
+    /// Empty: none.
+    pub(super) archive: String,
+    pub(super) archive_command: String,
     pub(super) archive_without_addresses: bool,
     pub(super) strict: bool,
     pub(super) allow: Vec<Allowed>,
@@ -36,7 +37,10 @@ pub struct Settings {
 impl Settings {
     /// The folder of the archive. A path in the file begins at the file's folder.
     pub(super) fn archive_dir(&self) -> Option<PathBuf> {
-        let dir = PathBuf::from(self.archive.as_ref()?);
+        if self.archive.is_empty() {
+            return None;
+        }
+        let dir = PathBuf::from(&self.archive);
         let is_of_file = self
             .list
             .iter()
@@ -102,8 +106,8 @@ impl Settings {
             ended_at: reader.get("end-inactive.ended-at", |value| value.choice(), EndedAt::Now)?,
             days: reader.get("cleanup.days", |value| value.number(&CLEANUP.range), CLEANUP.threshold)?,
             keep_referenced: reader.get("cleanup.keep-referenced", |value| value.flag(), false)?,
-            archive: reader.get("cleanup.archive", |value| value.text(), None)?,
-            archive_command: reader.get("cleanup.archive-command", archive_command, None)?,
+            archive: reader.get("cleanup.archive", |value| value.text(), String::new())?,
+            archive_command: reader.get("cleanup.archive-command", archive_command, String::new())?,
             archive_without_addresses: reader.get("cleanup.archive-without-addresses", |value| value.flag(), false)?,
             strict: reader.get("verify.strict", |value| value.flag(), false)?,
             allow: reader.get("verify.allow", |value| value.list(), Vec::new())?,
@@ -114,12 +118,12 @@ impl Settings {
 }
 
 /// A command that can be understood; an empty one is none.
-fn archive_command(value: &Written<'_>) -> Result<Option<String>, Wrong> {
+fn archive_command(value: &Written<'_>) -> Result<String, Wrong> {
     let text = value.text()?;
-    if let Some(text) = &text {
-        Command::parse(text).map_err(Wrong::new)?;
+    match text.is_empty() {
+        true => Ok(text),
+        false => Command::parse(&text).map(|_| text).map_err(Wrong::new),
     }
-    Ok(text)
 }
 
 /// Maintenance writes `timeout`.

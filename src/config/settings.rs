@@ -142,8 +142,8 @@ impl Written<'_> {
         flag.ok_or_else(|| Wrong::new("must be true or false"))
     }
 
-    /// A text in one line. An empty one is none.
-    pub(crate) fn text(&self) -> Result<Option<String>, Wrong> {
+    /// A text in one line.
+    pub(crate) fn text(&self) -> Result<String, Wrong> {
         let text = match self {
             Self::Toml(value) => value.as_str(),
             Self::Text(text) => Some(text.as_str()),
@@ -152,7 +152,7 @@ impl Written<'_> {
         if text.chars().any(|c| c.is_control() || is_invisible(c)) {
             return Err(Wrong::new("has a control character or an invisible one"));
         }
-        Ok((!text.is_empty()).then(|| text.to_owned()))
+        Ok(text.to_owned())
     }
 
     /// One of some words.
