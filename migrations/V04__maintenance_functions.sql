@@ -702,6 +702,7 @@ begin
   else
     -- The listed places must be read, and not all sessions past retention.
     perform set_config('random_page_cost', '0.01', true);
+    perform set_config('enable_tidscan', 'on', true);
   end if;
   -- Where somebody has locked the table, no part of the batch can work.
   lock table only public.user_sessions in row exclusive mode;
@@ -777,6 +778,7 @@ stable
 set search_path = ''
 set plan_cache_mode = force_custom_plan
 set enable_seqscan = off
+set enable_tidscan = on
 -- The listed places must be read, and not all sessions past retention.
 set random_page_cost = 0.01
 set jit = off

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -249,6 +249,75 @@ fn a_row_of_every_kind_is_read_back_as_it_was() {
         );
     }
     assert!(others(&dir).is_empty());
+}
+
+#[test]
+fn the_texts_of_an_archive_are_the_same_whatever_a_database_has_set() {
+    let (db, mut client) = db();
+    seed_every_kind(&mut client);
+    client
+        .batch_execute("alter table public.user_sessions add column f double precision default 1.0 / 3, add column i interval default '1 day'")
+        .unwrap();
+    for setting in [
+        "bytea_output = 'escape'",
+        "datestyle = 'German, DMY'",
+        "intervalstyle = 'sql_standard'",
+        "extra_float_digits = -15",
+        "timezone = 'Asia/Kathmandu'",
+        "enable_tidscan = off",
+        "default_transaction_isolation = 'serializable'",
+        "standard_conforming_strings = off",
+        "search_path = 'pg_temp'",
+    ] {
+        let sql = format!("alter database {} set {setting}", db.name);
+        db.admin().batch_execute(&sql).unwrap();
+    }
+    let (_parent, dir) = folder();
+    db.sessctl(&archive(&dir, &[])).ok().says("deleted 5 sessions");
+    let rows = rows(&dir);
+    let of = |session: &str, column: &str| {
+        let row = rows.iter().find(|row| text(row, "session_id").unwrap() == session);
+        text(row.unwrap(), column)
+    };
+    assert_eq!(of("usual", "raw").unwrap(), "\\x00ff");
+    assert_eq!(of("usual", "f").unwrap(), "0.3333333333333333");
+    assert_eq!(of("usual", "i").unwrap(), "1 day");
+    assert_eq!(
+        of("year one", "infinite_times").unwrap(),
+        "created_at=294260-01-01 00:00:00+00"
+    );
+}
+
+#[test]
+fn settings_name_the_archive_and_a_command_of_another_users_file_is_refused() {
+    let (db, mut client) = db();
+    seed(&mut client, 3, 1.0);
+    let project = tempfile::tempdir().unwrap();
+    let (inner, file) = (project.path().join("inner"), project.path().join("sessctl.toml"));
+    fs::create_dir_all(&inner).unwrap();
+    fs::create_dir(project.path().join(".git")).unwrap();
+    fs::write(
+        &file,
+        "[cleanup]\narchive = \"archive\"\narchive-command = \"test -s %p\"\narchive-without-addresses = true\n",
+    )
+    .unwrap();
+    let run = |arguments: &[&str]| Run::of(db.command(arguments).current_dir(&inner));
+    if chown(&file, Some(12_345), None).is_ok() {
+        chown(&inner, Some(12_345), None).unwrap();
+        run(&["cleanup"])
+            .exits(2)
+            .says("belongs to another user, and has a command to run");
+        run(&["cleanup", "--dry-run", "--config", file.to_str().unwrap()]).ok();
+        chown(&file, Some(0), None).unwrap();
+    } else {
+        not_run("a file of settings of another user, without the right to give files away");
+    }
+    // The folder lies beside the file.
+    run(&["cleanup"]).ok().says("archived 3 in 1 file");
+    let rows = rows(&project.path().join("archive"));
+    assert!(rows.len() == 3 && !rows[0].contains_key("ip_address"));
+    fs::write(&file, "[cleanup]\narchive-command = \"cp %x\"\n").unwrap();
+    run(&["cleanup"]).exits(2).says("cleanup.archive-command has a %");
 }
 
 #[test]

@@ -140,3 +140,18 @@ fn sync(folder: &Path) -> Result<(), WriteError> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_there_is_never_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("part.parquet");
+        fs::write(&path, "first").unwrap();
+        let file = NamedTempFile::new_in(dir.path()).unwrap();
+        assert_eq!(persist(file, &path).unwrap_err().kind(), ErrorKind::AlreadyExists);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "first");
+    }
+}

@@ -10,7 +10,7 @@ use super::folder::Folder;
 use super::part::{Finished, Part};
 
 /// How much memory the rows of all parts may take before some are written.
-const MAX_BUFFERED: usize = 32 * 1024 * 1024;
+const MAX_BUFFERED: usize = 16 * 1024 * 1024;
 
 /// How many parts may be open: each is a file.
 const MAX_MONTHS: usize = 100;

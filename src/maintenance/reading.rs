@@ -28,8 +28,10 @@ const CHUNK_ROWS: usize = 3_000;
 const ROW_COST: usize = 300;
 const SLACK: usize = 600_000;
 
-/// Rows are read by their places, however small the table is.
-const BY_PLACE: &str = "set transaction read only; set local enable_seqscan = off; set local random_page_cost = 0.01";
+/// Rows are read by their places, however small the table is, and their texts are the same whatever the role has set.
+const BY_PLACE: &str = "set transaction read only; set local enable_seqscan = off; set local enable_tidscan = on; \
+    set local random_page_cost = 0.01; set local datestyle = 'ISO, YMD'; set local intervalstyle = 'postgres'; \
+    set local bytea_output = 'hex'; set local extra_float_digits = 1";
 
 /// Maximum bytes of a row. A larger one stays in the table.
 const MAX_ROW: usize = 64_000_000;

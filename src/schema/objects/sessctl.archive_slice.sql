@@ -12,6 +12,7 @@ stable
 set search_path = ''
 set plan_cache_mode = force_custom_plan
 set enable_seqscan = off
+set enable_tidscan = on
 -- The listed places must be read, and not all sessions past retention.
 set random_page_cost = 0.01
 set jit = off

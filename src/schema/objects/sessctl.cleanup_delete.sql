@@ -37,6 +37,7 @@ begin
   else
     -- The listed places must be read, and not all sessions past retention.
     perform set_config('random_page_cost', '0.01', true);
+    perform set_config('enable_tidscan', 'on', true);
   end if;
   -- Where somebody has locked the table, no part of the batch can work.
   lock table only public.user_sessions in row exclusive mode;
