@@ -35,10 +35,15 @@ const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 /// Why nothing more is read.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 enum Refusal {
-    #[error("the server sent more than the {0} bytes that sessctl takes as this answer")]
+    #[error("the server sent more than the {:.1} MB that sessctl takes as one answer", megabytes(.0))]
     TooMuch(usize),
     #[error("the server sent what is no message of PostgreSQL's")]
     NoMessage,
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn megabytes(bytes: &usize) -> f64 {
+    *bytes as f64 / 1e6
 }
 
 impl Refusal {
