@@ -17,6 +17,9 @@ test: test-server ## Run all tests against a real PostgreSQL
 fuzz: ## Try inputs that no user writes for a minute (ARGS='--seconds 600')
 	SESSCTL_FUZZ_SECONDS=$(or $(lastword $(ARGS)),60) $(CARGO) test --locked --test suite -- --nocapture fuzz::
 
+kill-archive: test-server ## Kill a cleanup that archives at random moments (ARGS=200)
+	SESSCTL_KILL_ROUNDS=$(or $(ARGS),50) $(CARGO) test --locked --test suite -- --nocapture whenever_a_run_is_killed
+
 test-matrix: ## Run all tests on PostgreSQL 15 to 18, or on some (ARGS='17 /folder/of/binaries')
 	scripts/test-matrix $(ARGS)
 
@@ -42,6 +45,9 @@ bench: server ## Measure maintenance against single statements (ARGS='--rows 200
 soak: server ## Send heartbeats beside sweeps for a minute (ARGS='--seconds 600')
 	$(CARGO) bench --locked --bench soak -- $(ARGS)
 
+bench-archive: server ## Measure an archive: time, size, memory (ARGS='--rows 3000000')
+	$(CARGO) bench --locked --bench archive -- $(ARGS)
+
 drift-table: server ## What verify, migra and pg_dump say of each change in tests/drift
 	$(CARGO) bench --locked --bench drift -- $(ARGS)
 
@@ -51,4 +57,4 @@ server: ## Install a PostgreSQL server if none is found
 test-server: ## Install the server and the extensions that the tests use
 	@scripts/install-server --for-tests
 
-.PHONY: help demo test fuzz test-matrix test-upgrade lint snapshot golden picture bench soak drift-table server test-server
+.PHONY: help bench-archive demo test fuzz kill-archive test-matrix test-upgrade lint snapshot golden picture bench soak drift-table server test-server

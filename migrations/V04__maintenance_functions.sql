@@ -105,7 +105,8 @@ select
       case when isfinite(s.started_at) and s.started_at <= now() + interval '5 minutes' then s.started_at end
     ),
     now()
-  ) as last_seen
+  ) as last_seen,
+  s.xmin as row_version
 from only public.user_sessions as s
 where s.status in ('ended', 'timeout');
 
@@ -117,7 +118,8 @@ select
   s.row_id,
   s.id,
   s.session_id,
-  s.ended_at
+  s.ended_at,
+  s.row_version
 from sessctl.ended_last_seen as s
 where not s.is_implausible;
 
@@ -633,8 +635,37 @@ begin
 end
 $$;
 
+-- Refuses to delete without an archive where one is required. Whatever deletes calls it, so nothing goes around it.
+create or replace function sessctl.require_archive()
+returns void
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  if exists (select from sessctl.job as j where j.name = 'cleanup' and j.archive_required) then
+    raise exception 'this database requires an archive: a cleanup without --archive deletes nothing'
+      using errcode = 'object_not_in_prerequisite_state',
+        hint = 'Run sessctl cleanup --archive DIR. To delete without an archive from now on, run sessctl cleanup --no-archive-required.';
+  end if;
+end
+$$;
+
+-- Stores whether cleanups require an archive.
+create or replace function sessctl.set_archive_required(required boolean)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+  insert into sessctl.job as j (name, archive_required) values ('cleanup', required)
+  on conflict (name) do update set archive_required = required where j.archive_required <> required;
+end
+$$;
+
 -- Deletes the sessions past retention of a slice, or those listed in "rows". kept: sessions of it that a foreign key keeps; they
 -- are not tried. SQLSTATE SC002: a lock on something else than the sessions was in the way, such as a row that refers to one.
+-- row_versions and ids, if given: of the listed sessions as they were archived; one that has changed since then stays.
 create or replace function sessctl.cleanup_delete(
   cutoff timestamptz,
   from_time timestamptz,
@@ -642,6 +673,8 @@ create or replace function sessctl.cleanup_delete(
   from_row tid,
   to_row tid,
   "rows" tid[],
+  row_versions xid[] default null,
+  ids uuid[] default null,
   out affected integer,
   out kept integer
 )
@@ -654,6 +687,9 @@ set lock_timeout = '1s'
 as $$
 declare
   range constant text := case
+    when row_versions is not null then 's.row_id = any ($6) and exists (
+      select from unnest($6, $7, $8) as k (row_id, row_version, id)
+      where k.row_id = s.row_id and k.row_version = s.row_version and k.id = s.id)'
     when "rows" is not null then 's.row_id = any ($6)'
     when from_row is not null then 's.row_id >= $4 and s.row_id < $5'
     else 's.ended_at >= $2 and s.ended_at < $3'
@@ -661,6 +697,13 @@ declare
   kept_by constant text := sessctl.kept_by_reference();
   wanted constant text := concat('s.ended_at < $1 and ', range, ' and not (' || kept_by || ')');
 begin
+  if row_versions is null then
+    perform sessctl.require_archive();
+  else
+    -- The listed places must be read, and not all sessions past retention.
+    perform set_config('random_page_cost', '0.01', true);
+    perform set_config('enable_tidscan', 'on', true);
+  end if;
   -- Where somebody has locked the table, no part of the batch can work.
   lock table only public.user_sessions in row exclusive mode;
   for attempt in 1 .. 2 loop
@@ -673,12 +716,12 @@ begin
           perform set_config('enable_indexscan', 'off', true);
         end if;
         execute concat('delete from sessctl.ended_session as s where ', wanted)
-          using cutoff, from_time, to_time, from_row, to_row, "rows";
+          using cutoff, from_time, to_time, from_row, to_row, "rows", row_versions, ids;
       else
         -- A session that holds rows must neither stop the others nor have them wait: they are left for the next run.
         execute concat('delete from sessctl.ended_session as d where d.row_id = any (array(select s.row_id
             from sessctl.ended_session as s where ', wanted, ' for update of s skip locked))')
-          using cutoff, from_time, to_time, from_row, to_row, "rows";
+          using cutoff, from_time, to_time, from_row, to_row, "rows", row_versions, ids;
       end if;
       get diagnostics affected = row_count;
       -- A deferred constraint would fail at the commit, where nothing can be divided any more.
@@ -694,8 +737,67 @@ begin
   kept := 0;
   if kept_by is not null then
     execute concat('select count(*) from sessctl.ended_session as s where s.ended_at < $1 and ', range, ' and (', kept_by, ')')
-      into kept using cutoff, from_time, to_time, from_row, to_row, "rows";
+      into kept using cutoff, from_time, to_time, from_row, to_row, "rows", row_versions, ids;
   end if;
+end
+$$;
+
+-- An expression for about how long the columns of a row u of the table are as texts, in bytes. A text's length is known without
+-- reading it; 24 is more than the mean of what has a fixed length.
+create or replace function sessctl.archive_bytes()
+returns text
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return (
+    select concat_ws(' + ', (count(*) * 24)::text || '::bigint', string_agg(
+      format(
+        case when a.atttypid in ('text'::regtype, 'varchar'::regtype)
+          then 'coalesce(octet_length(u.%I), 0)' else 'coalesce(octet_length(u.%I::text), 0)' end,
+        a.attname),
+      ' + ') filter (where a.attlen < 0))
+    from pg_catalog.pg_attribute as a
+    where a.attrelid = 'public.user_sessions'::regclass and a.attnum > 0 and not a.attisdropped
+  );
+end
+$$;
+
+-- The sessions of the next slice to archive, those left out that a foreign key keeps: a text of row_id:row_version:bytes, a space
+-- between two, and where the slice behind it begins. bytes: about what the columns are long as texts.
+create or replace function sessctl.archive_slice(
+  cutoff timestamptz,
+  max_rows integer,
+  "position" text,
+  out candidates text,
+  out next_position text
+)
+language plpgsql
+stable
+set search_path = ''
+set plan_cache_mode = force_custom_plan
+set enable_seqscan = off
+set enable_tidscan = on
+-- The listed places must be read, and not all sessions past retention.
+set random_page_cost = 0.01
+set jit = off
+set lock_timeout = '1s'
+as $$
+declare
+  kept_by constant text := sessctl.kept_by_reference();
+  bytes constant text := sessctl.archive_bytes();
+  slice record;
+begin
+  perform sessctl.require_all_rows();
+  slice := sessctl.cleanup_candidates(cutoff, max_rows, "position");
+  next_position := slice.next_position;
+  execute concat(
+    'select string_agg(concat_ws('':'', s.row_id, s.row_version, ', bytes, '), '' '' order by s.row_id)
+    from sessctl.ended_session as s
+    join only public.user_sessions as u on u.ctid = s.row_id
+    where s.row_id = any ($2) and s.ended_at < $1', ' and not (' || kept_by || ')')
+    into candidates using cutoff, slice."rows";
 end
 $$;
 
@@ -1329,7 +1431,7 @@ begin
 end
 $$;
 
--- One batch of a cleanup with its record: the next slice, or the sessions listed in "rows".
+-- One batch of a cleanup with its record: the next slice, or the sessions listed in "rows", with the versions that were archived.
 create or replace function sessctl.cleanup_step(
   run_id uuid,
   source text,
@@ -1339,6 +1441,8 @@ create or replace function sessctl.cleanup_step(
   max_rows integer,
   inout "position" text,
   "rows" tid[] default null,
+  row_versions xid[] default null,
+  ids uuid[] default null,
   out affected integer,
   out kept integer,
   out finished boolean,
@@ -1364,7 +1468,7 @@ begin
     finished := batch.finished;
   else
     perform sessctl.require_all_rows();
-    batch := sessctl.cleanup_delete(cutoff, null, null, null, null, "rows");
+    batch := sessctl.cleanup_delete(cutoff, null, null, null, null, "rows", row_versions, ids);
   end if;
   affected := batch.affected;
   kept := batch.kept;

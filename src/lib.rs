@@ -2,6 +2,7 @@
 //!
 //! The library is the program without its `main`, so that tests can start the sandbox and reach each part.
 
+mod archive;
 pub mod cli;
 mod commands;
 pub mod config;

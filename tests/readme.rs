@@ -1,27 +1,39 @@
-//! The README can't lie: its picture is what the demo prints, its blocks run, its links lead somewhere.
+//! The README and the pages of docs can't lie: the picture is what the demo prints, their blocks run, their links lead somewhere.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use postgres::{Client, NoTls};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use serde_json::Value;
 use sessctl::sandbox::{Options, Sandbox};
 
+use crate::common::readers::python;
 use crate::common::{Run, block_on, clean, not_run, sessctl};
 use crate::schedule::with_pg_cron;
 
 const README: &str = include_str!("../README.md");
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// A fenced block: its language and its text.
+/// The README's fenced blocks, each with its language and its text.
 fn blocks() -> Vec<(&'static str, &'static str)> {
-    let mut parts = README.split("```");
+    blocks_of(README)
+}
+
+fn blocks_of(page: &str) -> Vec<(&str, &str)> {
+    let mut parts = page.split("```");
     parts.next();
     let fenced = parts.step_by(2);
     fenced.map(|block| block.split_once('\n').unwrap()).collect()
+}
+
+/// The pages of docs: their names and their texts.
+fn pages() -> Vec<(String, String)> {
+    let files = fs::read_dir(Path::new(ROOT).join("docs")).unwrap();
+    let page = |path: PathBuf| (path.display().to_string(), fs::read_to_string(path).unwrap());
+    files.map(|entry| page(entry.unwrap().path())).collect()
 }
 
 /// What does not change from run to run: each number, time or port is a #, and what is padded for it one space.
@@ -120,6 +132,14 @@ impl Project {
         admin.batch_execute(include_str!("../src/sandbox/sample.sql")).unwrap();
     }
 
+    /// Reads a file of settings.
+    fn configure(&self, text: &str) {
+        let file = self.folder.path().join("sessctl.toml");
+        fs::write(&file, text).unwrap();
+        self.shell("sessctl config");
+        fs::remove_file(file).unwrap();
+    }
+
     /// Runs a script as a user's shell does, in a folder of its own.
     fn shell(&self, script: &str) {
         let script = script.replace("postgresql://…", &self.url());
@@ -130,6 +150,11 @@ impl Project {
         for (name, text) in [
             ("make", format!("exec /usr/bin/make -n -C '{ROOT}' \"$@\"")),
             ("cargo", "true".into()),
+            // What stores a part elsewhere.
+            ("aws", "test -s \"$3\"".into()),
+            ("gsutil", "test -s \"$2\"".into()),
+            ("rclone", "test -s \"$2\"".into()),
+            ("age", "cp \"$5\" \"$4\"".into()),
         ] {
             let file = tools.join(name);
             fs::write(&file, format!("#!/bin/sh\n{text}\n")).unwrap();
@@ -188,12 +213,7 @@ fn every_command_block_runs() {
                 }
                 assert!(before > 0 && rows() >= before, "sessions are lost by {sql}");
             }
-            "toml" => {
-                let file = project.folder.path().join("sessctl.toml");
-                fs::write(&file, text).unwrap();
-                project.shell("sessctl config");
-                fs::remove_file(file).unwrap();
-            }
+            "toml" => project.configure(text),
             "crontab" => {
                 for line in text.lines() {
                     let command = line.splitn(6, ' ').nth(5).unwrap();
@@ -228,6 +248,81 @@ fn every_command_block_runs() {
             other => panic!("nobody runs a block in {other:?}: {text}"),
         }
     }
+}
+
+#[test]
+fn every_block_of_the_docs_runs() {
+    let project = Project::start();
+    // The other page's blocks run in its own tests.
+    let pages = pages()
+        .into_iter()
+        .filter(|(page, _)| !page.ends_with("large-tables.md"));
+    for (page, text) in pages {
+        for (language, text) in blocks_of(&text) {
+            // The sessions are there again, and the files of the blocks before stay.
+            project.anew();
+            let first = text.lines().next().unwrap_or_default();
+            let script = match (language, first) {
+                ("sh", _) => {
+                    project.shell(text);
+                    continue;
+                }
+                ("toml", _) => {
+                    project.configure(text);
+                    continue;
+                }
+                ("sql", "-- DuckDB") => format!("import duckdb; duckdb.connect().execute({})", python_text(text)),
+                ("python", "# pyarrow") => text.to_owned(),
+                ("sql", "-- Athena") | ("python", "# Spark") => {
+                    not_run(&format!("a block of {page}: {first}"));
+                    continue;
+                }
+                _ => panic!("nobody runs a block in {language:?} of {page}: {text}"),
+            };
+            if let Some(python) = python(&page) {
+                let mut command = clean(python.to_str().unwrap());
+                Run::of(command.args(["-c", &script]).current_dir(project.folder.path())).ok();
+            } else if text.contains("'archive-new'") {
+                // The next block moves it.
+                fs::create_dir(project.folder.path().join("archive-new")).unwrap();
+            }
+        }
+    }
+}
+
+/// A text as Python has it.
+fn python_text(text: &str) -> String {
+    serde_json::to_string(text).unwrap()
+}
+
+#[test]
+fn the_statement_of_the_docs_removes_a_user_from_an_archive() {
+    let Some(python) = python("the removal of a user from an archive") else {
+        return;
+    };
+    let project = Project::start();
+    project.shell("sessctl cleanup --archive archive");
+    let count = |folder: &str| -> Vec<(String, i64)> {
+        let script = format!(
+            "import duckdb, json; print(json.dumps(duckdb.connect().execute(\"\"\"select user_id, count(*) from
+             read_parquet('{folder}/*/*.parquet', hive_partitioning = true) group by 1 order by 2 desc, 1\"\"\").fetchall()))"
+        );
+        let mut command = clean(python.to_str().unwrap());
+        let run = Run::of(command.args(["-c", &script]).current_dir(project.folder.path())).ok();
+        serde_json::from_str(&run.stdout).unwrap()
+    };
+    let mut before = count("archive");
+    let page = fs::read_to_string(Path::new(ROOT).join("docs/archive.md")).unwrap();
+    let blocks = blocks_of(&page);
+    let (_, statement) = blocks.iter().find(|(_, text)| text.contains("'archive-new'")).unwrap();
+    let user = before[0].0.clone();
+    let statement = statement.replace("00000000-0000-4000-8000-000000000001", &user);
+    let script = format!("import duckdb; duckdb.connect().execute({})", python_text(&statement));
+    let mut command = clean(python.to_str().unwrap());
+    Run::of(command.args(["-c", &script]).current_dir(project.folder.path())).ok();
+    before.remove(0);
+    assert!(!before.is_empty());
+    assert_eq!(count("archive-new"), before);
 }
 
 #[test]
@@ -310,7 +405,16 @@ fn the_settings_are_all_there_are_with_their_defaults() {
 }
 
 #[test]
-fn every_link_within_the_readme_leads_somewhere() {
+fn every_link_leads_somewhere() {
+    for (page, text) in pages() {
+        for link in text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
+            let is_elsewhere = link.starts_with("https://");
+            assert!(
+                is_elsewhere || Path::new(ROOT).join("docs").join(link).exists(),
+                "no file {link} for {page}"
+            );
+        }
+    }
     let slug = |title: &str| {
         let kept = title.to_lowercase().replace(' ', "-");
         kept.chars()

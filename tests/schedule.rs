@@ -689,3 +689,46 @@ fn a_dry_run_prints_sql_and_needs_no_database() {
          select cron.schedule('sessctl-history', '41 3 * * *', 'select sessctl.trim_cron_history(14)');\n"
     );
 }
+
+#[test]
+fn where_an_archive_is_required_pg_crons_cleanup_is_named_and_deletes_nothing() {
+    let Some(sandbox) = with_pg_cron() else { return };
+    run(&sandbox, &["migrate", "--quiet"]).ok();
+    let folder = tempfile::tempdir().unwrap();
+    let archive = folder.path().join("archive");
+    run(&sandbox, &["cleanup", "--archive", archive.to_str().unwrap()]).ok();
+    let what = "pg_cron's job sessctl-cleanup has none: it deletes nothing";
+    for arguments in [&["status"][..], &["doctor"]] {
+        let run = run(&sandbox, arguments);
+        assert!(!(run.stdout + &run.stderr).contains(what), "{arguments:?}");
+    }
+    run(&sandbox, &["schedule", "install"])
+        .ok()
+        .says(what)
+        .says("select cron.unschedule('sessctl-cleanup')");
+    run(&sandbox, &["status"])
+        .ok()
+        .says(what)
+        .says("cleanup requires an archive");
+    run(&sandbox, &["doctor"]).exits(1).says(what);
+    let mut client = Client::connect(&sandbox.url(), NoTls).unwrap();
+    client
+        .batch_execute(
+            "insert into auth.users (id) values ('00000000-0000-4000-8000-000000000001');
+             insert into public.user_sessions (user_id, session_id, platform, status, started_at, ended_at)
+             select '00000000-0000-4000-8000-000000000001', 'old', 'web', 'ended', o.at, o.at
+             from (select now() - interval '200 days') as o (at)",
+        )
+        .unwrap();
+    let error = client.batch_execute("call sessctl.run_cleanup(90)").unwrap_err();
+    assert!(
+        error.as_db_error().unwrap().message().contains("requires an archive"),
+        "{error:?}"
+    );
+    assert_eq!(number(&mut client, "select count(*) from public.user_sessions"), 1);
+    run(&sandbox, &["cleanup", "--no-archive-required"])
+        .ok()
+        .says("deleted 1 session");
+    let run = run(&sandbox, &["status"]).ok();
+    assert!(!(run.stdout + &run.stderr).contains(what));
+}

@@ -154,7 +154,7 @@ fn of_a_changed_function_and_view_the_changed_lines_are_shown() {
              end
              $$;
              create or replace view sessctl.ended_session with (security_invoker = true) as
-             select s.row_id, s.id, s.session_id, s.ended_at from sessctl.ended_last_seen as s
+             select s.row_id, s.id, s.session_id, s.ended_at, s.row_version from sessctl.ended_last_seen as s
              where s.ended_at < now()",
         )
         .unwrap();

@@ -1,11 +1,16 @@
 //! `sessctl cleanup`: deletes sessions past retention.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 use clap::Args as ClapArgs;
 
 use super::Context;
 use super::maintenance::Options;
-use crate::maintenance::{CLEANUP, Work};
+use super::settings::Settings;
+use crate::archive::Command;
+use crate::failure::Failure;
+use crate::maintenance::{ArchiveWork, CLEANUP, Work};
 use crate::output::Report;
 
 /// Delete sessions that ended long ago
@@ -30,8 +35,24 @@ pub struct Args {
     /// Delete over half of the table with fewer days than the last run, without asking
     #[arg(long)]
     yes: bool,
+    /// Write what is deleted into this folder before, as Parquet files
+    #[arg(long, value_name = "DIR")]
+    archive: Option<PathBuf>,
+    /// Run this for each file before its sessions are deleted (%p its path, %f the same from DIR on)
+    #[arg(long, value_name = "COMMAND", value_parser = parse_command)]
+    archive_command: Option<Command>,
+    /// Leave ip_address, user_agent and location_info out of the files
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    archive_without_addresses: Option<bool>,
+    /// Let this run and later ones delete without an archive again
+    #[arg(long)]
+    no_archive_required: bool,
     #[command(flatten)]
     options: Options,
+}
+
+fn parse_command(text: &str) -> Result<Command, String> {
+    Command::parse(text).map_err(|wrong| format!("it {wrong}"))
 }
 
 impl Args {
@@ -46,7 +67,35 @@ impl Args {
             include_idle: false,
             at_last_seen: false,
             keep_referenced: self.keep_referenced.unwrap_or(settings.keep_referenced),
+            archive: self.archive(&settings)?,
+            no_archive_required: self.no_archive_required,
         };
         self.options.run(&work, self.yes, context).await
+    }
+
+    fn archive(&self, settings: &Settings) -> Result<Option<ArchiveWork>, Failure> {
+        let dir = self.archive.clone().or_else(|| settings.archive_dir());
+        let Some(dir) = dir.filter(|dir| !dir.as_os_str().is_empty()) else {
+            return match (&self.archive_command, self.archive_without_addresses) {
+                (None, None | Some(false)) => Ok(None),
+                _ => Err(Failure::usage("there is no archive: --archive names its folder")),
+            };
+        };
+        let command = match &self.archive_command {
+            Some(command) => Some(command.clone()),
+            None if settings.archive_command.is_empty() => None,
+            None => {
+                settings.refuse_others_command()?;
+                let command = Command::parse(&settings.archive_command);
+                Some(command.map_err(|wrong| Failure::usage(format!("cleanup.archive-command {wrong}")))?)
+            }
+        };
+        Ok(Some(ArchiveWork {
+            dir,
+            command,
+            without_addresses: self
+                .archive_without_addresses
+                .unwrap_or(settings.archive_without_addresses),
+        }))
     }
 }

@@ -54,6 +54,8 @@ impl Args {
             batch_size: self.batch_size,
             include_idle: self.include_idle.unwrap_or(settings.include_idle),
             keep_referenced: false,
+            archive: None,
+            no_archive_required: false,
             at_last_seen: self.ended_at.unwrap_or(settings.ended_at) == EndedAt::LastHeartbeat,
         };
         self.options.run(&work, true, context).await

@@ -57,6 +57,7 @@ impl Options {
         let observe = |event: Event<'_>| match event {
             Event::Progress(rows) => bar.set_position(rows),
             Event::Note(text) => context.terminal.note(text),
+            Event::Command(line) => context.terminal.note(&format!("archive-command: {line}")),
         };
         let confirm = async |question: &str| match is_confirmed {
             true => Ok(()),

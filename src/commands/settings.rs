@@ -1,8 +1,12 @@
 //! The keys of `sessctl.toml`, what each may be, and what holds without it.
 
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::process::geteuid;
 
 use super::end_inactive::EndedAt;
+use crate::archive::Command;
 use crate::config::{ConfigFile, FoundBy, Reader, Setting, Written, Wrong};
 use crate::failure::Failure;
 use crate::maintenance::{CLEANUP, END_INACTIVE};
@@ -18,6 +22,10 @@ pub struct Settings {
     pub(super) ended_at: EndedAt,
     pub(super) days: i32,
     pub(super) keep_referenced: bool,
+    /// Empty: none.
+    pub(super) archive: String,
+    pub(super) archive_command: String,
+    pub(super) archive_without_addresses: bool,
     pub(super) strict: bool,
     pub(super) allow: Vec<Allowed>,
     /// The same, a key each.
@@ -27,6 +35,46 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The folder of the archive. A path in the file begins at the file's folder.
+    pub(super) fn archive_dir(&self) -> Option<PathBuf> {
+        if self.archive.is_empty() {
+            return None;
+        }
+        let dir = PathBuf::from(&self.archive);
+        let is_of_file = self
+            .list
+            .iter()
+            .any(|setting| setting.key == "cleanup.archive" && setting.source.word() == "file");
+        let above = self
+            .file
+            .as_ref()
+            .filter(|_| is_of_file)
+            .and_then(|(path, _)| Path::new(path).parent());
+        Some(above.map_or(dir.clone(), |above| above.join(dir)))
+    }
+
+    /// Refuses a command of a file that was found in a folder and is another user's: it would run with this user's rights.
+    ///
+    /// # Errors
+    /// It is so.
+    pub(super) fn refuse_others_command(&self) -> Result<(), Failure> {
+        let is_of_file =
+            |setting: &&Setting| setting.key == "cleanup.archive-command" && setting.source.word() == "file";
+        match &self.file {
+            Some((path, FoundBy::Folder)) if self.list.iter().any(|setting| is_of_file(&setting)) => {
+                let owner = std::fs::metadata(path).map_or(u32::MAX, |about| about.uid());
+                match [0, geteuid().as_raw()].contains(&owner) {
+                    true => Ok(()),
+                    false => Err(
+                        Failure::usage(format!("{path} belongs to another user, and has a command to run"))
+                            .hint(format!("if you trust it, name it: --config {path}")),
+                    ),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Reads the environment and the file that the flag names, or the one that is found.
     ///
     /// # Errors
@@ -58,11 +106,23 @@ impl Settings {
             ended_at: reader.get("end-inactive.ended-at", |value| value.choice(), EndedAt::Now)?,
             days: reader.get("cleanup.days", |value| value.number(&CLEANUP.range), CLEANUP.threshold)?,
             keep_referenced: reader.get("cleanup.keep-referenced", |value| value.flag(), false)?,
+            archive: reader.get("cleanup.archive", |value| value.text(), String::new())?,
+            archive_command: reader.get("cleanup.archive-command", archive_command, String::new())?,
+            archive_without_addresses: reader.get("cleanup.archive-without-addresses", |value| value.flag(), false)?,
             strict: reader.get("verify.strict", |value| value.flag(), false)?,
             allow: reader.get("verify.allow", |value| value.list(), Vec::new())?,
             list: reader.finish()?,
             file: file.map(|file| (file.path, file.found_by)),
         })
+    }
+}
+
+/// A command that can be understood; an empty one is none.
+fn archive_command(value: &Written<'_>) -> Result<String, Wrong> {
+    let text = value.text()?;
+    match text.is_empty() {
+        true => Ok(text),
+        false => Command::parse(&text).map(|_| text).map_err(Wrong::new),
     }
 }
 

@@ -7,7 +7,7 @@ use clap::Args as ClapArgs;
 use serde::Serialize;
 
 use super::Context;
-use crate::maintenance::{self, JobState};
+use crate::maintenance::{self, CRON_WITHOUT_ARCHIVE, JobState};
 use crate::migrations::{self, History};
 use crate::output::Report;
 
@@ -20,7 +20,17 @@ impl Args {
         let database = context.connect("status").await?;
         let history = History::read(&database).await?;
         let jobs = maintenance::jobs(&database).await?;
+        // With a record that can't be read, it is not known.
+        let is_in_vain = jobs.is_some()
+            && maintenance::has_cron_without_archive(&database)
+                .await
+                .unwrap_or_default();
         database.close().await;
+        if is_in_vain {
+            let (what, hint) = CRON_WITHOUT_ARCHIVE;
+            context.terminal.warn(what);
+            context.terminal.hint_line(hint);
+        }
         Ok(Box::new(Status::of(&history, jobs)))
     }
 }

@@ -142,6 +142,19 @@ impl Written<'_> {
         flag.ok_or_else(|| Wrong::new("must be true or false"))
     }
 
+    /// A text in one line.
+    pub(crate) fn text(&self) -> Result<String, Wrong> {
+        let text = match self {
+            Self::Toml(value) => value.as_str(),
+            Self::Text(text) => Some(text.as_str()),
+        };
+        let text = text.ok_or_else(|| Wrong::new("must be a text"))?.trim();
+        if text.chars().any(|c| c.is_control() || is_invisible(c)) {
+            return Err(Wrong::new("has a control character or an invisible one"));
+        }
+        Ok(text.to_owned())
+    }
+
     /// One of some words.
     pub(crate) fn choice<T: ValueEnum>(&self) -> Result<T, Wrong> {
         let word = match self {

@@ -8,6 +8,8 @@ use std::error::Error as StdError;
 use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
@@ -33,10 +35,15 @@ const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 /// Why nothing more is read.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 enum Refusal {
-    #[error("the server sent more than the 1.5 MB that sessctl takes as one answer")]
-    TooMuch,
+    #[error("the server sent more than the {:.1} MB that sessctl takes as one answer", megabytes(.0))]
+    TooMuch(usize),
     #[error("the server sent what is no message of PostgreSQL's")]
     NoMessage,
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn megabytes(bytes: &usize) -> f64 {
+    *bytes as f64 / 1e6
 }
 
 impl Refusal {
@@ -57,6 +64,17 @@ pub(super) struct Connector {
     is_direct: bool,
     /// The unix socket, where the host is one: the driver's own way to it has no place for a connector.
     socket: Option<PathBuf>,
+    limit: AnswerLimit,
+}
+
+/// Maximum bytes of an answer, which what reads a large row may raise for that row alone.
+#[derive(Clone)]
+struct AnswerLimit(Arc<AtomicUsize>);
+
+impl Default for AnswerLimit {
+    fn default() -> Self {
+        Self(Arc::new(MAX_ANSWER.into()))
+    }
 }
 
 /// A connection that somebody must drive.
@@ -75,11 +93,18 @@ impl Connector {
             mode: config.get_ssl_mode(),
             is_direct: config.get_ssl_negotiation() == SslNegotiation::Direct,
             socket,
+            limit: AnswerLimit::default(),
         };
         config
             .ssl_mode(WireMode::Require)
             .ssl_negotiation(SslNegotiation::Direct);
         connector
+    }
+
+    /// Takes answers of at least so many bytes, until the value goes.
+    pub(super) fn allow(&self, bytes: usize) -> Allowance<'_> {
+        self.limit.0.store(bytes.max(MAX_ANSWER), Ordering::Relaxed);
+        Allowance(&self.limit)
     }
 
     /// Connects as the configuration says.
@@ -117,6 +142,15 @@ impl Connector {
     }
 }
 
+/// A larger answer is expected.
+pub(super) struct Allowance<'a>(&'a AnswerLimit);
+
+impl Drop for Allowance<'_> {
+    fn drop(&mut self) {
+        self.0.0.store(MAX_ANSWER, Ordering::Relaxed);
+    }
+}
+
 impl<S: Stream> MakeTlsConnect<S> for Connector {
     type Stream = Bounded<S>;
     type TlsConnect = Handshake;
@@ -151,23 +185,31 @@ impl<S: Stream> TlsConnect<S> for Handshake {
 impl Handshake {
     async fn shake_hands<S: Stream>(mut self, mut stream: S) -> Result<Bounded<S>, Box<dyn StdError + Send + Sync>> {
         let Connector {
-            tls, mode, is_direct, ..
+            tls,
+            mode,
+            is_direct,
+            limit,
+            ..
         } = &mut self.connector;
+        let limit = limit.clone();
         if *mode == WireMode::Disable {
-            return Ok(Bounded::new(Wire::Plain(stream)));
+            return Ok(Bounded::new(Wire::Plain(stream), limit));
         }
         if !*is_direct {
             stream.write_all(&SSL_REQUEST).await?;
             // One byte and no more: what follows it in plaintext must not count as having come over TLS.
             if stream.read_u8().await? != b'S' {
                 return match mode {
-                    WireMode::Prefer => Ok(Bounded::new(Wire::Plain(stream))),
+                    WireMode::Prefer => Ok(Bounded::new(Wire::Plain(stream), limit)),
                     _ => Err("server does not support TLS".into()),
                 };
             }
         }
         let handshake = MakeTlsConnect::<S>::make_tls_connect(tls, &self.host)?;
-        Ok(Bounded::new(Wire::Tls(Box::pin(handshake.connect(stream).await?))))
+        Ok(Bounded::new(
+            Wire::Tls(Box::pin(handshake.connect(stream).await?)),
+            limit,
+        ))
     }
 }
 
@@ -189,13 +231,16 @@ pub(super) struct Bounded<S> {
 }
 
 impl<S> Bounded<S> {
-    fn new(wire: Wire<S>) -> Self {
+    fn new(wire: Wire<S>, limit: AnswerLimit) -> Self {
         Self {
             wire,
             chunk: vec![0; CHUNK].into(),
             sifted: Vec::new(),
             given: 0,
-            sieve: Sieve::default(),
+            sieve: Sieve {
+                limit,
+                ..Sieve::default()
+            },
             is_refused: false,
         }
     }
@@ -211,6 +256,7 @@ struct Sieve {
     is_kept: bool,
     /// What the answer has cost so far.
     spent: usize,
+    limit: AnswerLimit,
     is_logged_in: bool,
 }
 
@@ -251,8 +297,9 @@ impl Sieve {
         if self.is_kept || !self.is_logged_in {
             self.spent = self.spent.saturating_add(length).saturating_add(MESSAGE_COST);
         }
-        if self.spent > MAX_ANSWER {
-            return Err(Refusal::TooMuch);
+        let limit = self.limit.0.load(Ordering::Relaxed);
+        if self.spent > limit {
+            return Err(Refusal::TooMuch(limit));
         }
         if kind == READY_FOR_QUERY {
             self.spent = 0;
@@ -370,6 +417,16 @@ mod tests {
         assert!(sifted(b"D\x7f\xff\xff\xff", 5).is_err());
         assert!(sifted(b"D\0\0\0\x03", 5).is_err());
         assert!(sifted(&message(b'D', b"").repeat(MAX_ANSWER / MESSAGE_COST), 1000).is_err());
+    }
+
+    #[test]
+    fn a_larger_answer_is_taken_while_one_is_expected() {
+        let mut sieve = Sieve::default();
+        sieve.limit.0.store(3 * MAX_ANSWER, Ordering::Relaxed);
+        let large = message(b'D', &vec![0; 2 * MAX_ANSWER]);
+        assert!(sieve.sift(&large, &mut Vec::new()).is_ok());
+        sieve.limit.0.store(MAX_ANSWER, Ordering::Relaxed);
+        assert!(sieve.sift(&message(b'D', b""), &mut Vec::new()).is_err());
     }
 
     #[test]

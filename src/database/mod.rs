@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{CancelToken, Client, Error, SimpleQueryMessage};
+use tokio_postgres::{CancelToken, Client, Error, SimpleQueryMessage, SimpleQueryRow};
 
 pub use error::QueryError;
 use hint::is_undefined;
@@ -46,6 +46,9 @@ const GRACE: Duration = Duration::from_secs(2);
 /// How long a cancel request and a goodbye may take.
 const CANCEL_TIMEOUT: Duration = Duration::from_millis(700);
 const GOODBYE_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// For a transaction that changes nothing.
+pub(crate) const READ_ONLY_TRANSACTION: &str = "set transaction read only";
 
 /// One connection. Every answer comes within a limit, or the connection is given up.
 pub struct Database {
@@ -281,6 +284,31 @@ impl Database {
         }
     }
 
+    /// The rows of a query, their values as text, in a transaction of its own that begins with `settings`, in one message. `bytes`:
+    /// how long the answer may be, where that is more than other answers may be.
+    ///
+    /// # Errors
+    /// The server's, or the connection's.
+    pub(crate) async fn read_rows(
+        &self,
+        settings: &str,
+        sql: &str,
+        bytes: usize,
+    ) -> Result<Vec<SimpleQueryRow>, QueryError> {
+        let begin = transaction::begin(settings, Some(self.limit));
+        let message = format!("{begin}; {sql}; commit");
+        let allowance = self.connector.allow(bytes);
+        let answer = self.answer(self.limit, self.client.simple_query(&message)).await;
+        drop(allowance);
+        match answer {
+            Ok(messages) => Ok(last_rows(messages)),
+            Err(error) => {
+                let _ = self.run("rollback").await;
+                Err(error)
+            }
+        }
+    }
+
     /// Begins a transaction.
     ///
     /// # Errors
@@ -415,6 +443,19 @@ fn value<T: DeserializeOwned>(messages: Vec<SimpleQueryMessage>) -> Result<T, Qu
     });
     let row = row.ok_or(QueryError::Empty)?;
     Ok(serde_json::from_str(row.try_get(0)?.unwrap_or("null"))?)
+}
+
+/// The rows of the last statement that has any: those before it belong to the transaction's beginning.
+fn last_rows(messages: Vec<SimpleQueryMessage>) -> Vec<SimpleQueryRow> {
+    let mut rows = Vec::new();
+    for message in messages {
+        match message {
+            SimpleQueryMessage::RowDescription(_) => rows.clear(),
+            SimpleQueryMessage::Row(row) => rows.push(row),
+            _ => {}
+        }
+    }
+    rows
 }
 
 /// What is there where the table may not be.

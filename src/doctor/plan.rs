@@ -92,6 +92,11 @@ impl Plan {
             || self.state(&END_INACTIVE).is_some_and(|state| state.include_idle)
     }
 
+    /// Whether a cleanup without an archive deletes nothing.
+    pub(super) fn requires_archive(&self) -> bool {
+        self.state(&CLEANUP).is_some_and(|state| state.archive_required)
+    }
+
     pub(super) fn period(&self, job: &JobSpec) -> Period {
         let asked = self.asked.expect_every.filter(|_| job.name == END_INACTIVE.name);
         let scheduled = || {
@@ -123,7 +128,11 @@ impl Plan {
         } else {
             ""
         };
-        format!("sessctl {} {flag} {}{idle}", job.name, self.threshold(job))
+        let archive = match job.name == CLEANUP.name && self.requires_archive() {
+            true => " --archive DIR",
+            false => "",
+        };
+        format!("sessctl {} {flag} {}{idle}{archive}", job.name, self.threshold(job))
     }
 
     /// The command that has pg_cron run the jobs, with the numbers in force and the schedules that are there.
@@ -169,6 +178,7 @@ mod tests {
             job: job.name.into(),
             threshold: Some(threshold),
             include_idle: false,
+            archive_required: false,
             last_run: None,
             last_success: None,
         }
@@ -193,6 +203,12 @@ mod tests {
             expect_every: None,
         };
         assert_eq!(plan.install(), "sessctl schedule install --minutes 15 --days 7");
+        plan.states = Some(vec![JobState {
+            archive_required: true,
+            ..state(&CLEANUP, 400)
+        }]);
+        assert_eq!(plan.command(&CLEANUP), "sessctl cleanup --days 7 --archive DIR");
+        assert_eq!(plan.command(&END_INACTIVE), "sessctl end-inactive --minutes 15");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use super::plan::CronJob;
 use super::scene::Scene;
 use super::{Answer, Finding, ok, problem, warning};
+use crate::maintenance::{CLEANUP, CRON_WITHOUT_ARCHIVE};
 
 #[derive(Default, Deserialize)]
 struct Facts {
@@ -32,7 +33,12 @@ pub(super) async fn check(scene: &Scene<'_>) -> Answer {
         Some(pg_cron) => {
             let facts: Facts = scene.ask_about_jobs(include_str!("schedule.sql")).await?;
             let plan = &scene.plan;
-            judge(&pg_cron.version, &plan.cron_jobs, &facts, &plan.install())
+            let without_archive = plan.requires_archive() && plan.is_scheduled(&CLEANUP);
+            match judge(&pg_cron.version, &plan.cron_jobs, &facts, &plan.install()) {
+                // The cause of its failures.
+                _ if without_archive => problem(CRON_WITHOUT_ARCHIVE.0, CRON_WITHOUT_ARCHIVE.1),
+                finding => finding,
+            }
         }
     }))
 }

@@ -15,6 +15,8 @@ pub(crate) struct JobState {
     /// Whether the newest run ends idle sessions too.
     #[serde(skip_serializing)]
     pub(crate) include_idle: bool,
+    /// Whether it deletes nothing without an archive.
+    pub(crate) archive_required: bool,
     pub(crate) last_run: Option<RunState>,
     pub(crate) last_success: Option<RunState>,
 }
@@ -55,6 +57,22 @@ pub(crate) async fn jobs(database: &Database) -> Result<Option<Vec<JobState>>, F
         Err(error) => Err(database.explain(error, "can't read the record of runs").await),
     }
 }
+
+/// Whether an archive is required, and pg_cron runs cleanups, which have none.
+///
+/// # Errors
+/// The server's or the connection's.
+pub(crate) async fn has_cron_without_archive(database: &Database) -> Result<bool, QueryError> {
+    let is_readable = include_str!("record/cron_readable.sql");
+    Ok(database.transact("", is_readable).await?
+        && database.transact("", include_str!("record/cron_cleanup.sql")).await?)
+}
+
+/// What [`has_cron_without_archive`] means, and what to do about it.
+pub(crate) const CRON_WITHOUT_ARCHIVE: (&str, &str) = (
+    "this database requires an archive, and pg_cron's job sessctl-cleanup has none: it deletes nothing",
+    "have cron elsewhere run sessctl cleanup --archive DIR, and run: select cron.unschedule('sessctl-cleanup')",
+);
 
 /// Whether there is a record of runs that this role can read.
 ///

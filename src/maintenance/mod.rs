@@ -4,6 +4,8 @@
 //! run's record, and the commit go in one message. What a run has done is what its record says, whatever happens to the
 //! connection.
 
+mod archived;
+mod archiving;
 mod cron;
 mod division;
 mod ending;
@@ -16,6 +18,7 @@ mod net;
 mod other;
 mod outcome;
 mod phase;
+mod reading;
 mod record;
 mod recovery;
 mod run;
@@ -24,6 +27,7 @@ mod size;
 mod strategy;
 
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -31,12 +35,13 @@ use tokio::time::Instant;
 pub(crate) use cron::{CronArguments, HISTORY as CRON_HISTORY, names as cron_jobs};
 pub use failures::Failures;
 pub(crate) use halt::TIME_GRACE;
-pub(crate) use jobs::{JobState, RunState, has_record, jobs};
+pub(crate) use jobs::{CRON_WITHOUT_ARCHIVE, JobState, RunState, has_cron_without_archive, has_record, jobs};
 pub(crate) use net::narrower;
 pub use other::OtherRun;
 pub use outcome::Outcome;
 pub use run::run;
 
+use crate::archive::Command;
 use crate::database::Value;
 
 /// What is known of a job before it runs. The names are those of the database: see `sessctl.job`.
@@ -181,12 +186,28 @@ pub struct Work {
     pub at_last_seen: bool,
     /// Sessions that a foreign key keeps are no failure. Of no meaning to a sweep.
     pub keep_referenced: bool,
+    /// Where a cleanup archives what it deletes.
+    pub(crate) archive: Option<ArchiveWork>,
+    /// From now on the database requires no archive.
+    pub(crate) no_archive_required: bool,
+}
+
+/// How a cleanup archives what it deletes.
+#[derive(Clone, Debug)]
+pub(crate) struct ArchiveWork {
+    /// The folder.
+    pub(crate) dir: PathBuf,
+    /// What stores each part elsewhere before its sessions are deleted.
+    pub(crate) command: Option<Command>,
+    /// Leave ip_address, user_agent and location_info out.
+    pub(crate) without_addresses: bool,
 }
 
 impl Work {
     /// The named parameters of all statements of the job.
-    fn parameters(&self) -> [(&'static str, Value<'static>); 4] {
+    fn parameters(&self) -> [(&'static str, Value<'static>); 5] {
         [
+            ("archives", Value::Bool(self.archive.is_some())),
             ("threshold", Value::Int(self.threshold.into())),
             ("include_idle", Value::Bool(self.include_idle)),
             ("at_last_seen", Value::Bool(self.at_last_seen)),
@@ -220,4 +241,6 @@ pub enum Event<'a> {
     Progress(u64),
     /// Something that a person may want to know.
     Note(&'a str),
+    /// A line that the command of an archive wrote.
+    Command(&'a str),
 }

@@ -36,6 +36,43 @@ pub struct Outcome {
     pub(super) failed: u64,
     #[serde(skip)]
     pub(super) failures: Failures,
+    /// What a cleanup archived, or would.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) archive: Option<Written>,
+}
+
+/// What stands in the parts that a run wrote. Of a dry run files and bytes are estimates.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(super) struct Written {
+    pub(super) files: u64,
+    pub(super) sessions: u64,
+    pub(super) bytes: u64,
+}
+
+impl Written {
+    /// A part more.
+    pub(super) fn add(&mut self, sessions: u64, bytes: u64) {
+        self.files += 1;
+        self.sessions += sessions;
+        self.bytes += bytes;
+    }
+
+    fn sentence(self, is_estimate: bool) -> String {
+        let files = if self.files == 1 { "file" } else { "files" };
+        #[allow(clippy::cast_precision_loss)]
+        let megabytes = self.bytes as f64 / 1e6;
+        match is_estimate {
+            true => format!(
+                "would write about {} {files} of {megabytes:.1} MB together",
+                count(self.files)
+            ),
+            false => format!(
+                "archived {} in {} {files}, {megabytes:.1} MB",
+                count(self.sessions),
+                count(self.files)
+            ),
+        }
+    }
 }
 
 fn under_own_key<S: Serializer>((key, rows): &(&'static str, u64), serializer: S) -> Result<S::Ok, S::Error> {
@@ -119,6 +156,9 @@ impl Outcome {
                 "{text}; {verb} {} ended {sessions} with an implausible ended_at",
                 count(self.settled)
             );
+        }
+        if let Some(archive) = self.archive {
+            text = format!("{text}; {}", archive.sentence(self.dry_run));
         }
         if self.failed > 0 {
             text = format!("{text}; {} could not be {}", count(self.failed), self.job.done);

@@ -44,6 +44,10 @@ impl RunRecord {
         }
     }
 
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
     /// The named parameters that say which run this is.
     pub(super) fn identity(&self) -> [(&'static str, Value<'_>); 4] {
         [

@@ -78,6 +78,11 @@ impl Run<'_> {
         self.fence(cutoff).await.map_err(Trouble::Fence)
     }
 
+    /// The failure of a run whose statement is no use trying again.
+    pub(super) async fn fail_statement(&mut self, cutoff: &str, error: QueryError) -> Failure {
+        self.fail(cutoff, Trouble::Statement(error)).await
+    }
+
     /// The failure of a run that can't be recovered.
     async fn fail(&mut self, cutoff: &str, trouble: Trouble) -> Failure {
         match trouble {

@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
+use super::archived::Lists;
+use super::archiving::Archiver;
 use super::division::Streak;
 use super::failures::Failures;
 use super::fault::Fault;
@@ -95,6 +97,7 @@ pub async fn run(
         idle_scans: 0,
         lag: Lag::default(),
         waited: Duration::ZERO,
+        archiver: None,
     };
     let mut outcome = Outcome {
         job: work.job,
@@ -111,6 +114,7 @@ pub async fn run(
         left: None,
         failed: 0,
         failures: Failures::default(),
+        archive: None,
     };
     if options.dry_run {
         let counted = run.unless_halted("stopped while counting; nothing was changed", async |run| {
@@ -122,7 +126,15 @@ pub async fn run(
         });
         let counted = counted.await?;
         (outcome.rows.1, outcome.settled, outcome.cutoff) = (counted.rows, counted.settled, counted.cutoff);
+        if work.archive.is_some() {
+            let estimated = run.unless_halted("stopped while counting; nothing was changed", async |run| {
+                run.estimate_archive(&outcome.cutoff, outcome.rows.1).await
+            });
+            outcome.archive = Some(estimated.await?);
+        }
     } else {
+        run.unless_halted("stopped before anything was done", Run::prepare_archive)
+            .await?;
         let start = run
             .unless_halted("stopped before anything was done", Run::start)
             .await?;
@@ -162,6 +174,7 @@ pub async fn run(
         }
         (outcome.rows.1, outcome.settled) = (run.record.rows, run.record.settled);
         outcome.batches = run.record.batches;
+        outcome.archive = run.archiver.as_ref().map(|archiver| archiver.written);
         outcome.failures = run.unable;
         outcome.failed = outcome.failures.rows;
     }
@@ -205,6 +218,8 @@ pub(super) struct Run<'a> {
     pub(super) lag: Lag,
     /// How long the next batch waited for replicas.
     pub(super) waited: Duration,
+    /// What archives the sessions before they are deleted.
+    pub(super) archiver: Option<Archiver>,
 }
 
 /// How a run came to its end.
@@ -287,10 +302,16 @@ impl Run<'_> {
         let halts = self.halts;
         let end = loop {
             let batch_begun = Instant::now();
-            let (result, mut halt) = self.batch_or_halt(cutoff).await;
+            let is_to_archive = self.is_to_archive();
+            let (result, mut halt) = if is_to_archive {
+                self.archive_or_halt(cutoff).await?
+            } else {
+                self.batch_or_halt(cutoff).await
+            };
             (self.observe)(Event::Progress(self.record.rows));
             match result {
                 Ok(Some(end)) => break end,
+                Ok(None) if is_to_archive => self.failures = 0,
                 Ok(None) => {
                     self.failures = 0;
                     self.backoff = BACKOFF;
@@ -299,6 +320,10 @@ impl Run<'_> {
                 }
                 // Cancelled, or failed while it was about to be: nothing is tried again.
                 Err(_) if halt.is_some() || halts.stop.is_requested() => self.read_record(cutoff).await,
+                // What can't be read can't be divided.
+                Err(error) if is_to_archive && error.fault() == Fault::Rows => {
+                    return Err(self.fail_statement(cutoff, error).await);
+                }
                 Err(error) => tokio::select! {
                     recovered = self.recover(cutoff, error) => recovered?,
                     reached = halts.elsewhere() => {
@@ -344,6 +369,9 @@ impl Run<'_> {
             return Ok(None);
         }
         self.end_division();
+        if self.is_to_archive() {
+            return Ok(None);
+        }
         if self.division.is_none() {
             self.list(cutoff).await?;
             self.take_put_off();
@@ -357,20 +385,32 @@ impl Run<'_> {
         let rows = self.size.rows();
         let (candidates, position) = match (&self.division, &self.strategy) {
             (Some(divided), _) => (divided.parts.part(), None),
-            (None, Strategy::Candidates(_)) => (self.strategy.next(rows), None),
+            (None, Strategy::Candidates(_) | Strategy::Archived(_)) => (self.strategy.next(rows), None),
             (None, strategy) => (None, strategy.next(rows)),
         };
+        // Also those that were put off, when their list is done.
+        let archived = candidates.and_then(Lists::of);
+        let lists = archived.as_ref();
         let values = [
             ("cutoff", Value::Text(cutoff)),
             ("max_rows", Value::Int(rows.into())),
-            ("candidates", candidates.into()),
+            (
+                "candidates",
+                lists.map(|lists| lists.rows.as_str()).or(candidates).into(),
+            ),
+            ("versions", lists.map(|lists| lists.versions.as_str()).into()),
+            ("ids", lists.map(|lists| lists.ids.as_str()).into()),
             ("position", position.into()),
         ];
         let sql = self.bind(self.phase().step, &values);
+        let stayed = self.begin_archived();
         self.in_doubt = true;
         let result: Result<Step, _> = self.database.transact_within(self.batch_timeout, "", &sql).await;
         // An error of the server says that nothing was committed, a lost connection nothing.
         self.in_doubt = result.as_ref().is_err_and(|error| error.fault() == Fault::Lost);
+        if !self.in_doubt {
+            self.keep_archived(stayed || result.as_ref().is_ok_and(|step| step.affected > 0));
+        }
         let step = result?;
         self.record.add(&step);
         if step.skipped {

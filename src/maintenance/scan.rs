@@ -60,7 +60,7 @@ impl Run<'_> {
     pub(super) async fn divide(&mut self, cutoff: &str, error: &QueryError) -> Result<(), Failure> {
         let Some(divided) = &mut self.division else {
             let max_rows = self.size.rows();
-            let (rows, step) = match self.phase().slice {
+            let (rows, step) = match self.phase().slice.filter(|_| !self.deletes_archived()) {
                 None => (
                     self.strategy.next(max_rows).unwrap_or_default().to_owned(),
                     Step::default(),
@@ -96,8 +96,13 @@ impl Run<'_> {
         if let Some(step) = &mut divided.step {
             step.set_aside += 1 + put_off;
         }
+        if put_off > 0 {
+            // They are deleted later, when their part is no longer the one at work.
+            self.keep_archived(true);
+        }
         if self.known.insert(row.clone()) {
-            let sql = bind(include_str!("failing_session.sql"), &[("row", Value::Text(&row))]);
+            let place = row.split(':').next().unwrap_or_default();
+            let sql = bind(include_str!("failing_session.sql"), &[("row", Value::Text(place))]);
             let session = self.database.transact("", &sql).await.unwrap_or_default();
             self.unable.add(error.reason(), session);
             if let Some(hint) = error.db_error().and_then(|db| db.hint()) {
@@ -195,11 +200,15 @@ impl Run<'_> {
 
     /// The next batch is the first of a scan: rows may be elsewhere.
     pub(super) fn restart(&mut self) {
+        self.division = None;
+        if self.deletes_archived() {
+            // After a lost connection: the sessions stand in parts, and those that are gone are no longer met.
+            return;
+        }
         self.strategy = match self.phase().candidates {
             Some(_) => Strategy::Candidates(Candidates::default()),
             None => Strategy::TimeSlices(None),
         };
-        self.division = None;
         self.streak.restart();
         self.scan_began_at = self.record.changed();
     }

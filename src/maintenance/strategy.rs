@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use super::archived::Archived;
+
 /// How a run finds its next batch, and where it is in the table.
 #[derive(Debug)]
 pub(super) enum Strategy {
@@ -11,6 +13,8 @@ pub(super) enum Strategy {
     TimeSlices(Option<String>),
     /// A cleanup in the order the sessions are stored: from this row on.
     BlockRanges(String),
+    /// A cleanup of sessions that were archived: exactly these.
+    Archived(Archived),
     /// The scan has ended.
     Finished {
         /// Everything that it found was done.
@@ -44,6 +48,7 @@ impl Strategy {
     pub(super) fn next(&self, max_rows: i32) -> Option<&str> {
         match self {
             Self::Candidates(list) => Some(list.next(max_rows)),
+            Self::Archived(list) => list.next(max_rows),
             Self::TimeSlices(position) => position.as_deref(),
             Self::BlockRanges(position) => Some(position),
             Self::Finished { .. } => None,
@@ -59,6 +64,12 @@ impl Strategy {
                     *self = list.finished();
                 }
             }
+            Self::Archived(list) => {
+                list.advance(max_rows, step.affected, step.set_aside);
+                if let Some(position) = list.position_behind() {
+                    *self = Self::at(position);
+                }
+            }
             _ => *self = step.position(),
         }
     }
@@ -69,6 +80,16 @@ impl Strategy {
             Self::Candidates(list) => list.is_done() && list.complete,
             Self::Finished { .. } => true,
             _ => false,
+        }
+    }
+
+    /// Where a cleanup goes on: at a time or a row. Absent where nothing is left behind.
+    pub(super) fn at(position: Option<String>) -> Self {
+        match position {
+            // A cleanup does not know whether rows were locked, or kept by something.
+            None => Self::Finished { is_clean: false },
+            Some(row) if row.starts_with('(') => Self::BlockRanges(row),
+            time => Self::TimeSlices(time),
         }
     }
 
@@ -95,10 +116,9 @@ impl Step {
 
     fn position(&self) -> Strategy {
         match &self.position {
-            // A cleanup does not know whether rows were locked, or kept by something.
-            _ if self.finished => Strategy::Finished { is_clean: false },
-            Some(row) if row.starts_with('(') => Strategy::BlockRanges(row.clone()),
-            time => Strategy::TimeSlices(time.clone()),
+            Some(position) if !self.finished => Strategy::at(Some(position.clone())),
+            None if !self.finished => Strategy::TimeSlices(None),
+            _ => Strategy::at(None),
         }
     }
 }
@@ -139,6 +159,18 @@ impl Default for Candidates {
 }
 
 impl Candidates {
+    /// These rows, a space between two.
+    pub(super) fn of(rows: String) -> Self {
+        Self {
+            rows,
+            complete: true,
+            done: 0,
+            taken: 0,
+            ended: 0,
+            set_aside: 0,
+        }
+    }
+
     /// Whether more must be listed before a batch.
     pub(super) fn is_done(&self) -> bool {
         self.done >= self.rows.len()
@@ -169,7 +201,7 @@ impl Candidates {
         }
     }
 
-    fn next(&self, max_rows: i32) -> &str {
+    pub(super) fn next(&self, max_rows: i32) -> &str {
         let rest = &self.rows[self.done..];
         let max_rows = usize::try_from(max_rows).unwrap_or(1).max(1);
         rest.match_indices(' ')
@@ -177,7 +209,7 @@ impl Candidates {
             .map_or(rest, |(end, _)| &rest[..end])
     }
 
-    fn advance(&mut self, max_rows: i32, ended: u64, set_aside: u64) {
+    pub(super) fn advance(&mut self, max_rows: i32, ended: u64, set_aside: u64) {
         let batch = self.next(max_rows);
         let (length, rows) = (batch.len(), batch.matches(' ').count() as u64 + 1);
         self.done += length + 1;

@@ -5,6 +5,7 @@ pub mod heartbeats;
 pub mod pgbouncer;
 pub mod proxy;
 pub mod pty;
+pub mod readers;
 pub mod running;
 
 use std::ffi::OsStr;

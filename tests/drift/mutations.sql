@@ -128,7 +128,7 @@ alter view public.active_sessions_summary owner to supabase_admin;
 -- name: view readable by anon
 grant select on public.active_sessions_summary to anon;
 -- name: view of the private schema changed
-create or replace view sessctl.ended_session with (security_invoker = true) as select s.ctid as row_id, s.id, s.session_id, s.ended_at from only public.user_sessions as s where s.ended_at is not null;
+create or replace view sessctl.ended_session with (security_invoker = true) as select s.ctid as row_id, s.id, s.session_id, s.ended_at, s.xmin as row_version from only public.user_sessions as s where s.ended_at is not null;
 -- name: table readable by anon
 grant select on public.user_sessions to anon;
 -- name: table readable by everybody

@@ -13,7 +13,7 @@ use tokio_postgres::types::Type;
 use super::Context;
 use crate::database::Database;
 use crate::failure::Failure;
-use crate::maintenance::cron_jobs;
+use crate::maintenance::{CRON_WITHOUT_ARCHIVE, cron_jobs, has_cron_without_archive};
 use crate::output::Report;
 
 /// Have the database do the maintenance itself, by pg_cron
@@ -62,7 +62,13 @@ impl Args {
                 if let Some(question) = install.question(&database, &settings).await? {
                     context.confirm(&question).await?;
                 }
-                Box::new(install.run(&database, &settings).await?)
+                let installed = install.run(&database, &settings).await?;
+                if has_cron_without_archive(&database).await.unwrap_or_default() {
+                    let (what, hint) = CRON_WITHOUT_ARCHIVE;
+                    context.terminal.warn_always(what);
+                    context.terminal.hint_line(hint);
+                }
+                Box::new(installed)
             }
             Action::List => Box::new(list::run(&database).await?),
             Action::Remove => Box::new(remove::run(&database).await?),

@@ -90,7 +90,11 @@ impl Report for Status {
                 out.line("")?;
                 let rows = jobs.iter().map(|job| job_cells(out, job)).collect();
                 let last = ["job", "last run (UTC)", "by", "outcome", "sessions"];
-                out.grid(&[&last[..], &["last success (UTC)", "by", "sessions"]].concat(), rows)
+                out.grid(&[&last[..], &["last success (UTC)", "by", "sessions"]].concat(), rows)?;
+                match jobs.iter().any(|job| job.archive_required) {
+                    true => out.line("cleanup requires an archive"),
+                    false => Ok(()),
+                }
             }
             None if self.version > 0 => out.line("the record of runs can't be read by this role"),
             None => Ok(()),

@@ -11,6 +11,7 @@ select json_build_object(
 from (
   select c.cutoff, sessctl.cleanup_is_due(c.cutoff), sessctl.settle_due(:list_size)
   from sessctl.cleanup_cutoff(:threshold) as c (cutoff)
+  where :archives or sessctl.require_archive() is not null
   -- Not to be computed twice.
   offset 0
 ) as s (cutoff, due, unsettled)

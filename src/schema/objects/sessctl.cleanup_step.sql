@@ -1,4 +1,4 @@
--- One batch of a cleanup with its record: the next slice, or the sessions listed in "rows".
+-- One batch of a cleanup with its record: the next slice, or the sessions listed in "rows", with the versions that were archived.
 create or replace function sessctl.cleanup_step(
   run_id uuid,
   source text,
@@ -8,6 +8,8 @@ create or replace function sessctl.cleanup_step(
   max_rows integer,
   inout "position" text,
   "rows" tid[] default null,
+  row_versions xid[] default null,
+  ids uuid[] default null,
   out affected integer,
   out kept integer,
   out finished boolean,
@@ -33,7 +35,7 @@ begin
     finished := batch.finished;
   else
     perform sessctl.require_all_rows();
-    batch := sessctl.cleanup_delete(cutoff, null, null, null, null, "rows");
+    batch := sessctl.cleanup_delete(cutoff, null, null, null, null, "rows", row_versions, ids);
   end if;
   affected := batch.affected;
   kept := batch.kept;

@@ -29,6 +29,7 @@ select
       case when isfinite(s.started_at) and s.started_at <= now() + interval '5 minutes' then s.started_at end
     ),
     now()
-  ) as last_seen
+  ) as last_seen,
+  s.xmin as row_version
 from only public.user_sessions as s
 where s.status in ('ended', 'timeout');

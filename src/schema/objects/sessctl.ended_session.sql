@@ -6,6 +6,7 @@ select
   s.row_id,
   s.id,
   s.session_id,
-  s.ended_at
+  s.ended_at,
+  s.row_version
 from sessctl.ended_last_seen as s
 where not s.is_implausible;
