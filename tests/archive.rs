@@ -435,6 +435,40 @@ fn no_transaction_is_open_while_the_command_runs_and_a_row_that_changes_meanwhil
 }
 
 #[test]
+fn a_row_that_changed_and_is_in_its_old_place_again_is_not_deleted_unarchived() {
+    let (db, mut client) = db();
+    seed(&mut client, 1, 1.0);
+    let (_parent, dir) = folder();
+    let gate = Gate::new();
+    let running = Running::start(db.command(&archive(&dir, &["--archive-command", &gate.command()])));
+    gate.wait_to_begin();
+    let mut place = || -> (String, String) {
+        let row = client
+            .query_one("select ctid::text, user_agent from public.user_sessions", &[])
+            .unwrap();
+        (row.get(0), row.get(1))
+    };
+    let (first, archived) = place();
+    wait_until("the row is in its place again", || {
+        // A new version that an index must know, in the room that VACUUM made.
+        let mut client = db.client();
+        for sql in [
+            "update public.user_sessions set ended_at = ended_at - interval '1 second', user_agent = user_agent || ' changed'",
+            "vacuum public.user_sessions",
+        ] {
+            client.batch_execute(sql).unwrap();
+        }
+        place().0 == first
+    });
+    let (_, changed) = place();
+    assert_ne!(changed, archived);
+    gate.open();
+    running.end().ok().says("deleted 1 session");
+    let agents: HashSet<String> = rows(&dir).iter().filter_map(|row| text(row, "user_agent")).collect();
+    assert_eq!(agents, HashSet::from([archived, changed]));
+}
+
+#[test]
 fn a_command_that_fails_keeps_the_sessions_of_its_part_and_those_stored_before_go() {
     let (db, mut client) = db();
     seed(&mut client, 200, 24.0);

@@ -61,8 +61,7 @@ impl Origins {
                 && !is_right_on_table(object, property, expected)
                 && !self.is_useless(object, grant, found);
         }
-        // Nothing there is nothing to depend on: a trigger that another migrate has just replaced has no definition.
-        let is_other = || is.is_some() && !self.has(object, property, is);
+        let is_other = || !self.has(object, property, is);
         match (object.kind, property.as_str()) {
             (Kind::Policy | Kind::Function | Kind::View, "present") => {
                 difference.expected.is_none() && !self.has_whole(object, found)
@@ -74,7 +73,9 @@ impl Origins {
             (Kind::Column, "default") => is.is_some() && is_other() && !is_random_id(object, is),
             (Kind::Column, "nullable") => is.is_some_and(|is| is == "yes") && is_other(),
             (Kind::Column, "type" | "identity" | "generated") => is_other(),
-            (Kind::Policy, _) | (Kind::Trigger, "definition") => is_other(),
+            (Kind::Policy, _) => is_other(),
+            // One that another migrate has just replaced has no definition any more.
+            (Kind::Trigger, "definition") => is.is_some() && is_other(),
             (Kind::Function, property) => OF_CALLS.contains(&property) && is_other(),
             (Kind::View, "definition" | "columns" | "options") => is_other(),
             _ => false,
