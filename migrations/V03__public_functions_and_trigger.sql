@@ -42,9 +42,35 @@ begin
 end
 $$;
 
+-- Every update counts, but one that only takes the address, the user agent or the location from a session that is over: updated_at
+-- is a sign of life, and what maintenance does is none. The first condition decides nearly always. The columns named are, but for
+-- those three, those that the views of schema sessctl read too: a trigger's condition keeps a column from another type. (No comparison of
+-- rows: the server shows it in other words than those it reads.)
 create trigger update_user_sessions_updated_at
   before update on public.user_sessions
-  for each row execute function public.update_user_sessions_updated_at_column();
+  for each row
+  when (
+    old.status in ('active', 'idle')
+    or new.status is distinct from old.status
+    or new.end_reason is distinct from old.end_reason
+    or new.started_at is distinct from old.started_at
+    or new.ended_at is distinct from old.ended_at
+    or new.total_duration_seconds is distinct from old.total_duration_seconds
+    or new.last_heartbeat_at is distinct from old.last_heartbeat_at
+    or new.last_activity_at is distinct from old.last_activity_at
+    or new.created_at is distinct from old.created_at
+    or new.updated_at is distinct from old.updated_at
+    or not (
+      new.ip_address is distinct from old.ip_address
+      or new.user_agent is distinct from old.user_agent
+      or new.location_info is distinct from old.location_info
+    )
+    -- Another value is no less than before.
+    or not coalesce(new.ip_address >>= old.ip_address, new.ip_address is null)
+    or not coalesce(new.user_agent = old.user_agent, new.user_agent is null)
+    or not coalesce(new.location_info in (old.location_info, '{}'), new.location_info is null)
+  )
+  execute function public.update_user_sessions_updated_at_column();
 
 -- Seconds from start to end, 0 … 2147483647 whatever clients wrote: infinite, reversed and absent times included.
 -- Both times are taken from one fixed moment first, since the difference of two extreme ones does not fit an interval.

@@ -47,12 +47,17 @@ create table if not exists sessctl.job (
   rows_done bigint not null default 0,
   rows_failed bigint not null default 0,
   archive_required boolean not null default false,
+  -- Of anonymize: every session that ended before resume_at has lost what removes names, unless it was locked or came to an older
+  -- ended_at since. Once a week a run begins at the beginning again, at full_at the last time.
+  resume_at timestamptz,
+  full_at timestamptz,
+  removes text[],
   -- The table that the views were last found to read: see sessctl.require_table.
   table_id oid,
   pruned_at timestamptz not null default now()
 ) with (fillfactor = 50);
 
-insert into sessctl.job (name) values ('end-inactive'), ('cleanup') on conflict (name) do nothing;
+insert into sessctl.job (name) values ('end-inactive'), ('cleanup'), ('anonymize') on conflict (name) do nothing;
 
 -- Each session with the last sign of life it gave: of the times that clients write, the first that is set and not
 -- in the future (five minutes are forgiven to a clock that is ahead). Without any it has never been seen.
@@ -106,7 +111,10 @@ select
     ),
     now()
   ) as last_seen,
-  s.xmin as row_version
+  s.xmin as row_version,
+  s.ip_address,
+  s.user_agent,
+  s.location_info
 from only public.user_sessions as s
 where s.status in ('ended', 'timeout');
 
@@ -122,6 +130,33 @@ select
   s.row_version
 from sessctl.ended_last_seen as s
 where not s.is_implausible;
+
+-- What each session that is over has of its user's address, program and place. personal: names of what can be removed, as in
+-- sessctl.anonymize_removes, with nulls between them. ip_network: what is left of the address without its host.
+create or replace view sessctl.ended_personal
+with (security_invoker = true) as
+select
+  s.row_id,
+  s.ended_at,
+  s.is_implausible,
+  s.last_seen,
+  s.ip_address,
+  s.user_agent,
+  s.location_info,
+  network(
+    set_masklen(s.ip_address, least(masklen(s.ip_address), case family(s.ip_address) when 4 then 24 else 48 end))
+  )::inet as ip_network,
+  array[
+    case when s.ip_address is not null then 'address' end,
+    case
+      when s.ip_address <> network(
+        set_masklen(s.ip_address, least(masklen(s.ip_address), case family(s.ip_address) when 4 then 24 else 48 end))
+      )::inet then 'host'
+    end,
+    case when s.user_agent is not null then 'user-agent' end,
+    case when s.location_info <> '{}' then 'location' end
+  ] as personal
+from sessctl.ended_last_seen as s;
 
 -- Row level security hides rows in silence: a role under it would never find anything to do. And where a role has
 -- session_replication_role = replica, no foreign key would take child rows along: this transaction does without.
@@ -867,6 +902,234 @@ begin
 end
 $$;
 
+-- What anonymize removes: ip is remove, or truncate, which keeps the first 24 bits of an IPv4 address and 48 of an IPv6 one; keep
+-- names what stays, of user-agent and location.
+create or replace function sessctl.anonymize_removes(ip text, keep text[])
+returns text[]
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+  if ip is null or ip not in ('remove', 'truncate') then
+    raise exception 'ip must be remove or truncate, not %', coalesce(ip, 'null') using errcode = 'invalid_parameter_value';
+  end if;
+  if not coalesce(keep, '{}') <@ array['user-agent', 'location'] then
+    raise exception 'keep is a list of user-agent and location, not %', keep using errcode = 'invalid_parameter_value';
+  end if;
+  return array(
+    select r.name
+    from unnest(array['address', 'host', 'user-agent', 'location']) with ordinality as r (name, place)
+    where r.name <> all (coalesce(keep, '{}')) and not (r.name = 'address' and ip = 'truncate')
+    order by r.place
+  );
+end
+$$;
+
+-- Where a scan of anonymize begins: where the last one stopped, -infinity where a week has passed since one began at the beginning,
+-- or where this run removes what that one left.
+create or replace function sessctl.anonymize_from(removes text[])
+returns timestamptz
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return coalesce((
+    select j.resume_at
+    from sessctl.job as j
+    where j.name = 'anonymize' and j.full_at > now() - interval '7 days' and j.removes @> anonymize_from.removes
+  ), '-infinity');
+end
+$$;
+
+-- Has anything ended since the point where a scan begins? Of the index alone: see sessctl.cleanup_is_due.
+create or replace function sessctl.anonymize_is_due(cutoff timestamptz, removes text[])
+returns boolean
+language plpgsql
+stable
+set search_path = ''
+set plan_cache_mode = force_custom_plan
+set enable_seqscan = off
+set jit = off
+set lock_timeout = '1s'
+as $$
+declare
+  from_time constant timestamptz := sessctl.anonymize_from(removes);
+begin
+  return (
+    select true
+    from only public.user_sessions as s
+    where s.ended_at >= from_time and s.ended_at < cutoff and s.status not in ('active', 'idle')
+    order by s.ended_at
+    limit 1
+  ) is not null;
+end
+$$;
+
+-- The sessions of anonymize's next slice, in the order of sessctl.cleanup_slice. "position": null at the beginning of a scan.
+-- from_time, to_time: where the slice is one of time.
+create or replace function sessctl.anonymize_candidates(
+  cutoff timestamptz,
+  max_rows integer,
+  "position" text,
+  removes text[],
+  out "rows" tid[],
+  out next_position text,
+  out from_time timestamptz,
+  out to_time timestamptz
+)
+language plpgsql
+stable
+set search_path = ''
+set plan_cache_mode = force_custom_plan
+set enable_seqscan = off
+set jit = off
+set datestyle = 'ISO, YMD'
+set timezone = 'UTC'
+as $$
+declare
+  slice record;
+begin
+  "position" := coalesce("position", nullif(sessctl.anonymize_from(removes), '-infinity')::text);
+  slice := sessctl.cleanup_slice(cutoff, max_rows, "position");
+  if slice.from_row is not null and "position" not like '(%' then
+    -- Many ended at one moment, as a sweep does it. A larger slice is less than the whole table, block by block.
+    slice := sessctl.cleanup_slice(cutoff, greatest(max_rows, 25000), "position");
+  end if;
+  next_position := slice.next_position;
+  from_time := slice.from_time;
+  to_time := slice.to_time;
+  if slice.from_row is null then
+    "rows" := array(
+      select s.row_id
+      from sessctl.ended_personal as s
+      where s.ended_at >= slice.from_time and s.ended_at < slice.to_time and not s.is_implausible and s.personal && removes
+    );
+  else
+    "rows" := array(
+      select s.row_id
+      from sessctl.ended_personal as s
+      where s.row_id >= slice.from_row and s.row_id < slice.to_row and s.ended_at < cutoff
+        and not s.is_implausible and s.personal && removes
+    );
+  end if;
+end
+$$;
+
+-- Removes what a run removes from those of the listed sessions that ended before the cutoff, and nothing else: no time changes, and
+-- updated_at is none of the columns whose trigger runs. affected: those that have nothing of it now, whatever triggers made of the
+-- update. The caller holds the job's lock. SQLSTATE SC002: a lock on something else than the sessions was in the way.
+create or replace function sessctl.anonymize_rows(cutoff timestamptz, "rows" tid[], removes text[], out affected integer)
+language plpgsql
+set search_path = ''
+set plan_cache_mode = force_custom_plan
+set enable_seqscan = off
+set enable_indexscan = off
+set enable_bitmapscan = off
+set jit = off
+set lock_timeout = '1s'
+as $$
+begin
+  perform sessctl.require_all_rows();
+  affected := 0;
+  if "rows" = '{}'::tid[] then
+    return;
+  end if;
+  -- Where somebody has locked the table, no part of the batch can work.
+  lock table only public.user_sessions in row exclusive mode;
+  -- As in sessctl.end_inactive_batch: a session that holds rows must neither stop the others nor have them wait.
+  for attempt in 1 .. 2 loop
+    begin
+      if attempt = 1 then
+        perform set_config('lock_timeout', '50ms', true);
+      end if;
+      with blank as (
+        update sessctl.ended_personal as s
+        set
+          ip_address = case when 'address' = any (removes) then null when 'host' = any (removes) then s.ip_network else s.ip_address end,
+          user_agent = case when 'user-agent' = any (removes) then null else s.user_agent end,
+          location_info = case when 'location' = any (removes) and s.location_info <> '{}' then '{}' else s.location_info end
+        where s.row_id = any ("rows") and s.ended_at < cutoff and not s.is_implausible and s.personal && removes
+        returning s.personal && removes as is_personal
+      )
+      select count(*)::integer into affected from blank as b where not b.is_personal;
+      -- A deferred constraint would fail at the commit, where nothing can be divided any more.
+      set constraints all immediate;
+      return;
+    exception
+      when lock_not_available then
+        if attempt = 2 then
+          raise exception using errcode = 'SC002', message = sqlerrm;
+        end if;
+        "rows" := array(
+          select s.row_id
+          from sessctl.ended_personal as s
+          where s.row_id = any ("rows") and s.ended_at < cutoff and not s.is_implausible and s.personal && removes
+          for update skip locked
+        );
+      when feature_not_supported then
+        -- A rule has taken the place of the update, or does more: it is named where the run ends.
+        if not sessctl.has_update_rule() then
+          raise;
+        end if;
+        affected := 0;
+        return;
+    end;
+  end loop;
+end
+$$;
+
+-- One batch of anonymize: its next slice, or the sessions listed in "rows". is_clean: this was the last slice, and the run did all
+-- that it met. The resume point moves behind a slice that is done, as long as all before it are. The caller holds the job's lock.
+create or replace function sessctl.anonymize_batch(
+  cutoff timestamptz,
+  max_rows integer,
+  removes text[],
+  inout "position" text,
+  "rows" tid[] default null,
+  out affected integer,
+  out is_clean boolean
+)
+language plpgsql
+set search_path = ''
+as $$
+declare
+  slice record;
+  from_time constant timestamptz := sessctl.anonymize_from(removes);
+begin
+  update sessctl.job as j
+  set resume_at = from_time, removes = anonymize_batch.removes, full_at = case when from_time = '-infinity' then now() else j.full_at end
+  where j.name = 'anonymize' and (j.resume_at is distinct from from_time or j.removes is distinct from anonymize_batch.removes);
+  is_clean := false;
+  if "rows" is not null then
+    affected := sessctl.anonymize_rows(cutoff, "rows", removes);
+    return;
+  end if;
+  slice := sessctl.anonymize_candidates(cutoff, max_rows, "position", removes);
+  affected := sessctl.anonymize_rows(cutoff, slice."rows", removes);
+  if affected = cardinality(slice."rows") then
+    update sessctl.job as j
+    set resume_at = slice.to_time
+    where j.name = 'anonymize' and j.resume_at = slice.from_time and slice.to_time > slice.from_time;
+  end if;
+  "position" := slice.next_position;
+  is_clean := "position" is null and sessctl.anonymize_is_done(cutoff);
+end
+$$;
+
+-- Whether the resume point is behind all that ended before the cutoff.
+create or replace function sessctl.anonymize_is_done(cutoff timestamptz)
+returns boolean
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  return exists (select from sessctl.job as j where j.name = 'anonymize' and j.resume_at >= cutoff);
+end
+$$;
+
 -- What a run leaves that is due: sessions whose rows are locked by others, and sessions that nobody holds and that are due all the
 -- same. At most 10,000 of each are counted. prevented_by: what may have kept a statement from them.
 create or replace function sessctl.preventing_triggers(event text)
@@ -988,6 +1251,44 @@ begin
 end
 $$;
 
+-- From the resume point on. The planner chooses: it may be the whole table.
+create or replace function sessctl.anonymize_leftovers(
+  cutoff timestamptz,
+  removes text[],
+  out locked bigint,
+  out free bigint,
+  out prevented_by text
+)
+language plpgsql
+set search_path = ''
+set plan_cache_mode = force_custom_plan
+set jit = off
+set lock_timeout = '1s'
+as $$
+declare
+  from_time constant timestamptz := sessctl.anonymize_from(removes);
+begin
+  free := (
+    select count(*)
+    from (
+      select from sessctl.ended_personal as s
+      where s.ended_at >= from_time and s.ended_at < cutoff and not s.is_implausible and s.personal && removes
+      limit 10000
+      for update skip locked
+    ) as held
+  );
+  locked := (
+    select count(*)
+    from (
+      select from sessctl.ended_personal as s
+      where s.ended_at >= from_time and s.ended_at < cutoff and not s.is_implausible and s.personal && removes
+      limit 10000
+    ) as due
+  ) - free;
+  prevented_by := sessctl.preventing_triggers('update');
+end
+$$;
+
 -- The run record. Each of these functions takes the run's own row, its job's advisory lock and its job's row, in this order.
 -- They run beside every batch, and an idle run is little else: each is as few statements as it can be.
 
@@ -999,7 +1300,7 @@ set search_path = ''
 as $$
 begin
   class := 1936028531;
-  number := case job_name when 'end-inactive' then 2 when 'cleanup' then 3 end;
+  number := case job_name when 'end-inactive' then 2 when 'cleanup' then 3 when 'anonymize' then 4 end;
 end
 $$;
 
@@ -1300,12 +1601,16 @@ begin
     set outcome = run_finish.outcome, rows_left = run_finish.rows_left, rows_failed = run_finish.rows_failed,
       message = run_finish.message, finished_at = clock_timestamp(), progress_at = clock_timestamp()
     where r.id = run_id and r.outcome is null
-    returning r.job, r.finished_at, r.batches, r.rows_done, r.rows_settled, r.rows_failed
+    returning r.job, r.cutoff, r.finished_at, r.batches, r.rows_done, r.rows_settled, r.rows_failed
   ), counted as (
     update sessctl.job as j
     set running = nullif(j.running, run_id), runs = j.runs + 1,
       rows_done = j.rows_done + f.rows_done, rows_failed = j.rows_failed + f.rows_failed,
       failures = j.failures + (run_finish.outcome = 'failed')::integer,
+      resume_at = case
+        when j.name = 'anonymize' and run_finish.outcome = 'done' and run_finish.rows_left is null then greatest(j.resume_at, f.cutoff)
+        else j.resume_at
+      end,
       last_failure_at = case when run_finish.outcome = 'failed' then f.finished_at else j.last_failure_at end,
       last_success = case when run_finish.outcome = 'done' then run_id else j.last_success end,
       last_success_at = case when run_finish.outcome = 'done' then f.finished_at else j.last_success_at end
@@ -1476,6 +1781,42 @@ begin
 end
 $$;
 
+-- One batch of anonymize with its record: the next slice, or the sessions listed in "rows".
+create or replace function sessctl.anonymize_step(
+  run_id uuid,
+  source text,
+  generation integer,
+  cutoff timestamptz,
+  days integer,
+  max_rows integer,
+  removes text[],
+  inout "position" text,
+  "rows" tid[] default null,
+  out affected integer,
+  out finished boolean,
+  out is_clean boolean,
+  out skipped boolean,
+  out batches integer,
+  out rows_done bigint
+)
+language plpgsql
+set search_path = ''
+as $$
+begin
+  affected := 0;
+  finished := false;
+  is_clean := false;
+  skipped := not sessctl.run_begin_batch(run_id, 'anonymize', source, generation, cutoff, days);
+  if skipped then
+    return;
+  end if;
+  select b."position", b.affected, b.is_clean into "position", affected, is_clean
+  from sessctl.anonymize_batch(cutoff, max_rows, removes, "position", "rows") as b;
+  finished := "rows" is null and "position" is null;
+  select a.batches, a.rows_done into batches, rows_done from sessctl.run_add(run_id, affected) as a;
+end
+$$;
+
 -- What started this session's run: pg_cron, api (a request of PostgREST) or sql (any other session).
 create or replace function sessctl.run_source()
 returns text
@@ -1501,7 +1842,7 @@ $$;
 
 -- Begins such a run: its limits, and its first list. Null where nothing is due: then it is recorded. Ended sessions with an
 -- implausible ended_at are settled first.
--- options: include_idle or keep_referenced, as the job has it. max_runtime: of a procedure.
+-- options: include_idle or keep_referenced, as the job has it; removes: of anonymize. max_runtime: of a procedure.
 create or replace function sessctl.run_start(
   job_name text,
   threshold integer,
@@ -1509,6 +1850,7 @@ create or replace function sessctl.run_start(
   max_rows bigint,
   commits boolean,
   max_runtime interval,
+  removes text[] default null,
   out run jsonb,
   out "rows" tid[]
 )
@@ -1517,7 +1859,7 @@ set search_path = ''
 as $$
 declare
   cutoff constant timestamptz := case job_name
-    when 'cleanup' then sessctl.cleanup_cutoff(threshold) else sessctl.end_inactive_cutoff(threshold) end;
+    when 'end-inactive' then sessctl.end_inactive_cutoff(threshold) else sessctl.cleanup_cutoff(threshold) end;
   run_id constant uuid := gen_random_uuid();
   list_size constant integer := 50000;
   is_settling boolean;
@@ -1530,6 +1872,8 @@ begin
   is_settling := "rows" <> '{}'::tid[];
   if not is_settling and job_name = 'cleanup' then
     "rows" := case when not sessctl.cleanup_is_due(cutoff) then '{}'::tid[] end;
+  elsif not is_settling and job_name = 'anonymize' then
+    "rows" := case when not sessctl.anonymize_is_due(cutoff, removes) then '{}'::tid[] end;
   elsif not is_settling then
     "rows" := sessctl.end_inactive_due(cutoff, list_size, option);
   end if;
@@ -1560,7 +1904,7 @@ begin
   end if;
   run := jsonb_build_object(
     'id', run_id, 'job', job_name, 'source', sessctl.run_source(), 'cutoff', cutoff, 'threshold', threshold, 'option', option,
-    'commits', commits, 'max_rows', max_rows, 'until', until, 'target', target,
+    'removes', removes, 'commits', commits, 'max_rows', max_rows, 'until', until, 'target', target,
     -- Rows that are slow must not meet a timeout in the first batch.
     'size', 25,
     'max_size', case when not commits then 1000000 when job_name = 'cleanup' then 25000 else 5000 end,
@@ -1582,6 +1926,7 @@ create or replace function sessctl.run_try(
   max_rows integer,
   inout "position" text,
   part tid[],
+  removes text[] default null,
   out affected integer,
   out kept integer,
   out code text,
@@ -1603,6 +1948,9 @@ begin
     affected := sessctl.settle_batch(part);
   elsif job_name = 'end-inactive' then
     affected := (sessctl.end_inactive_batch(cutoff, part, option)).affected;
+  elsif job_name = 'anonymize' then
+    select b."position", b.affected into "position", affected
+    from sessctl.anonymize_batch(cutoff, max_rows, removes, "position", part) as b;
   elsif part is null then
     select b."position", b.affected, b.kept into "position", affected, kept
     from sessctl.cleanup_batch(cutoff, max_rows, "position") as b;
@@ -1629,6 +1977,30 @@ exception
       else reason
     end;
     reason := regexp_replace(reason, '[[:cntrl:]]+', ' ', 'g');
+end
+$$;
+
+-- The sessions of the next slice of a job that has slices.
+create or replace function sessctl.run_slice(
+  job_name text,
+  cutoff timestamptz,
+  max_rows integer,
+  "position" text,
+  removes text[],
+  out "rows" tid[],
+  out next_position text
+)
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  if job_name = 'anonymize' then
+    select c."rows", c.next_position into "rows", next_position
+    from sessctl.anonymize_candidates(cutoff, max_rows, "position", removes) as c;
+  else
+    select c."rows", c.next_position into "rows", next_position from sessctl.cleanup_candidates(cutoff, max_rows, "position") as c;
+  end if;
 end
 $$;
 
@@ -1670,7 +2042,7 @@ begin
     is_settling boolean, settled bigint, left_unsettled bigint, earlier_reasons jsonb,
     is_scanned boolean, taken bigint, done bigint, scan_done bigint, idle_scans integer, slice_end integer, part_end integer,
     size_before integer, last_failing integer, failing integer, skips integer, put_off jsonb, failed bigint, reasons jsonb,
-    kept bigint, longest double precision, subtransactions integer, tries integer
+    kept bigint, longest double precision, subtransactions integer, tries integer, removes text[]
   );
   more := false;
   is_listed := s.is_settling or s.job = 'end-inactive';
@@ -1687,7 +2059,8 @@ begin
   end if;
 
   -- The limits.
-  is_clean := s.is_scanned and is_listed and s.taken = s.scan_done and s.failed = 0;
+  is_clean := s.is_scanned and s.failed = 0 and (
+    is_listed and s.taken = s.scan_done or not s.is_settling and s.job = 'anonymize' and sessctl.anonymize_is_done(s.cutoff));
   if greatest(s.done, s.settled) >= s.max_rows and (is_listed or not s.is_scanned) then
     outcome := 'incomplete';
   elsif is_clean and not s.is_settling then
@@ -1713,6 +2086,9 @@ begin
     elsif s.job = 'end-inactive' then
       select l.locked, l.free, 0::bigint as kept, null::text as kept_by, l.prevented_by into leftover
       from sessctl.end_inactive_leftovers(s.cutoff, s.option) as l;
+    elsif s.job = 'anonymize' then
+      select l.locked, l.free, 0::bigint as kept, null::text as kept_by, l.prevented_by into leftover
+      from sessctl.anonymize_leftovers(s.cutoff, s.removes) as l;
     else
       select l.locked, l.free, l.kept, l.kept_by, l.prevented_by into leftover
       from sessctl.cleanup_leftovers(s.cutoff) as l
@@ -1728,7 +2104,7 @@ begin
       if leftover.prevented_by is not null then
         s.reasons := sessctl.run_add_reason(s.reasons, format(
           '%s on user_sessions prevented their %s', leftover.prevented_by,
-          case when is_listed then 'update' else 'deletion' end), leftover.free, null);
+          case when is_listed or s.job = 'anonymize' then 'update' else 'deletion' end), leftover.free, null);
       end if;
       if s.is_settling then
         s.left_unsettled := rows_left;
@@ -1786,7 +2162,8 @@ begin
       s.is_scanned := s.listed_all;
     else
       select t.* into tried 
-      from sessctl.run_try(case when not s.is_settling then s.job end, s.cutoff, s.option, part_size, s."position", part) as t;
+      from sessctl.run_try(
+        case when not s.is_settling then s.job end, s.cutoff, s.option, part_size, s."position", part, s.removes) as t;
       took := extract(epoch from clock_timestamp() - begun)::double precision;
       s.longest := greatest(s.longest, took);
       s.subtransactions := s.subtransactions + case
@@ -1854,7 +2231,7 @@ begin
           null;
         elsif "rows" is null then
           select c."rows", c.next_position into put_off, s."position"
-          from sessctl.cleanup_candidates(s.cutoff, skipped, s."position") as c;
+          from sessctl.run_slice(s.job, s.cutoff, skipped, s."position", s.removes) as c;
           s.is_scanned := s."position" is null;
         else
           put_off := "rows"[s.at : s.at + skipped - 1];
@@ -1869,7 +2246,7 @@ begin
       elsif "rows" is null then
         -- The slice is divided: its sessions are listed.
         select c."rows", c.next_position into "rows", s."position"
-        from sessctl.cleanup_candidates(s.cutoff, part_size, s."position") as c;
+        from sessctl.run_slice(s.job, s.cutoff, part_size, s."position", s.removes) as c;
         s.at := 1;
         s.size_before := part_size;
         s.slice_end := cardinality("rows");
@@ -2045,7 +2422,8 @@ create or replace procedure sessctl.run_to_end(
   job_name pg_catalog.text,
   threshold integer,
   option boolean,
-  max_runtime interval
+  max_runtime interval,
+  removes pg_catalog.text[] default null
 )
 language plpgsql
 as $$
@@ -2058,7 +2436,7 @@ begin
   -- The first transaction has the isolation level of the caller, and has begun. Within a transaction block this fails.
   commit;
   set transaction isolation level read committed;
-  select s.run, s."rows" into run, "rows" from sessctl.run_start(job_name, threshold, option, null, true, max_runtime) as s;
+  select s.run, s."rows" into run, "rows" from sessctl.run_start(job_name, threshold, option, null, true, max_runtime, removes) as s;
   more := run is not null;
   while more loop
     commit;
@@ -2096,6 +2474,20 @@ language plpgsql
 as $$
 begin
   call sessctl.run_to_end('cleanup', days, keep_referenced, max_runtime);
+end
+$$;
+
+-- ip and keep: see sessctl.anonymize_removes.
+create or replace procedure sessctl.run_anonymize(
+  days integer,
+  ip pg_catalog.text default 'remove',
+  keep pg_catalog.text[] default '{}',
+  max_runtime interval default '4 minutes'
+)
+language plpgsql
+as $$
+begin
+  call sessctl.run_to_end('anonymize', days, false, max_runtime, sessctl.anonymize_removes(ip, keep));
 end
 $$;
 
@@ -2175,6 +2567,7 @@ begin
   execute format('grant execute on all routines in schema sessctl to %s', grantee);
   execute format('grant select, update on sessctl.session_last_seen to %s', grantee);
   execute format('grant select, update, delete on sessctl.ended_last_seen, sessctl.ended_session to %s', grantee);
+  execute format('grant select, update on sessctl.ended_personal to %s', grantee);
   execute format('grant select, insert, update, delete on sessctl.run to %s', grantee);
   execute format('grant select, insert, update on sessctl.job to %s', grantee);
   execute format('grant select, update, delete on public.user_sessions to %s', grantee);

@@ -9,8 +9,8 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    self, Context, cleanup, demo, doctor, end_inactive, export, generate, migrate, sandbox, schedule, status, summary,
-    verify,
+    self, Context, anonymize, cleanup, demo, doctor, end_inactive, export, generate, migrate, sandbox, schedule,
+    status, summary, verify,
 };
 use crate::config;
 use crate::failure::Failure;
@@ -72,6 +72,7 @@ enum Command {
     Migrate(migrate::Args),
     Export(export::Args),
     EndInactive(end_inactive::Args),
+    Anonymize(anonymize::Args),
     Cleanup(cleanup::Args),
     Summary(summary::Args),
     Verify(verify::Args),
@@ -135,6 +136,7 @@ impl Cli {
                 Command::Migrate(args) => args.run(&context).await,
                 Command::Export(args) => args.run(&context),
                 Command::EndInactive(args) => args.run(&context).await,
+                Command::Anonymize(args) => args.run(&context).await,
                 Command::Cleanup(args) => args.run(&context).await,
                 Command::Summary(args) => context.until_stopped(args.run(&context)).await,
                 Command::Verify(args) => context.until_stopped(args.run(&context)).await,

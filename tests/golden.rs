@@ -311,6 +311,17 @@ golden! {
         t.on(&db, &["cleanup", "--days", "200"]);
         t.formats(&db, &["cleanup"], &["json", "table"]);
     };
+    anonymize: |t| {
+        let db = filled();
+        db.client()
+            .batch_execute("update public.user_sessions set ip_address = '203.0.113.77', user_agent = 'agent'")
+            .unwrap();
+        t.formats(&db, &["anonymize", "--dry-run"], &["table", "json"]);
+        t.on(&db, &["anonymize", "--days", "200", "--ip", "truncate"]);
+        t.formats(&db, &["anonymize"], &["table"]);
+        t.formats(&db, &["anonymize", "--yes"], &["json", "table"]);
+        t.on(&db, &["anonymize", "--ip", "hash"]);
+    };
     cleanup_skipped: |t| {
         let db = filled();
         let mut other = db.admin();

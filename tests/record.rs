@@ -77,7 +77,7 @@ fn every_entry_point_leaves_a_row_and_adds_to_the_job() {
 #[test]
 fn a_dry_run_leaves_nothing() {
     let db = seeded();
-    for job in ["end-inactive", "cleanup"] {
+    for job in ["end-inactive", "cleanup", "anonymize"] {
         db.sessctl(&[job, "--dry-run"]).ok();
         assert_eq!(runs(&mut db.client(), job), []);
     }
@@ -86,7 +86,7 @@ fn a_dry_run_leaves_nothing() {
 #[test]
 fn an_idle_run_leaves_its_row_in_one_round_trip() {
     let (db, proxy) = (Db::migrated(Grants::Closed), Proxy::to_the_server());
-    for job in ["end-inactive", "cleanup"] {
+    for job in ["end-inactive", "cleanup", "anonymize"] {
         Run::of(&mut sessctl_on(proxy.url(&db.name), &[job])).ok();
         assert_eq!(proxy.round_trips(), 1, "{job}");
         assert_eq!(runs(&mut db.client(), job), [run_of("cli", "postgres", 0, "done")]);
@@ -96,7 +96,7 @@ fn an_idle_run_leaves_its_row_in_one_round_trip() {
 #[test]
 fn an_idle_run_whose_answer_was_lost_is_recorded_once_and_not_taken_for_another() {
     let (db, proxy) = (Db::migrated(Grants::Closed), Proxy::to_the_server());
-    for job in ["end-inactive", "cleanup"] {
+    for job in ["end-inactive", "cleanup", "anonymize"] {
         proxy.cut_after("run_idle(", 1);
         let run = Run::of(&mut sessctl_on(proxy.url(&db.name), &[job, "--format", "json"])).ok();
         assert_eq!(run.json()["skipped"], false, "{job}");

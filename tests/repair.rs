@@ -33,7 +33,7 @@ const OF_OTHER_OWNERS: [&str; 4] = [
 ];
 
 /// What rewrites every row of a table that has some.
-const REWRITES: [&str; 3] = ["table unlogged", "column type", "column collation"];
+const REWRITES: [&str; 2] = ["table unlogged", "column type"];
 
 /// What clients may depend on, so that it is put back with --yes alone.
 const ASKED_ABOUT: [&str; 36] = [
@@ -41,7 +41,6 @@ const ASKED_ABOUT: [&str; 36] = [
     "check dropped",
     "check no inherit",
     "check widened",
-    "column collation",
     "column default added",
     "column default changed",
     "column made generated",
@@ -66,6 +65,7 @@ const ASKED_ABOUT: [&str; 36] = [
     "row level security off",
     "the end reason of maintenance refused",
     "trigger with a condition",
+    "trigger without its condition",
     "unique deferrable",
     "unique dropped",
     "unique nulls not distinct",

@@ -5,6 +5,7 @@ mod common;
 
 mod access;
 mod adoption;
+mod anonymize;
 mod archive;
 mod config;
 mod doctor;

@@ -61,14 +61,12 @@ impl Args {
     pub async fn run(&self, context: &Context<'_>) -> Result<Box<dyn Report>> {
         let settings = context.settings()?;
         let work = Work {
-            job: &CLEANUP,
             threshold: self.days.unwrap_or(settings.days),
             batch_size: self.batch_size,
-            include_idle: false,
-            at_last_seen: false,
             keep_referenced: self.keep_referenced.unwrap_or(settings.keep_referenced),
             archive: self.archive(&settings)?,
             no_archive_required: self.no_archive_required,
+            ..Work::of(&CLEANUP)
         };
         self.options.run(&work, self.yes, context).await
     }

@@ -49,14 +49,11 @@ impl Args {
     pub async fn run(&self, context: &Context<'_>) -> Result<Box<dyn Report>> {
         let settings = context.settings()?;
         let work = Work {
-            job: &END_INACTIVE,
             threshold: self.minutes.unwrap_or(settings.minutes),
             batch_size: self.batch_size,
             include_idle: self.include_idle.unwrap_or(settings.include_idle),
-            keep_referenced: false,
-            archive: None,
-            no_archive_required: false,
             at_last_seen: self.ended_at.unwrap_or(settings.ended_at) == EndedAt::LastHeartbeat,
+            ..Work::of(&END_INACTIVE)
         };
         self.options.run(&work, true, context).await
     }

@@ -1,4 +1,4 @@
-//! What end-inactive and cleanup share: their options, the run, and its report.
+//! What end-inactive, anonymize and cleanup share: their options, the run, and its report.
 
 use std::io;
 use std::time::Duration;

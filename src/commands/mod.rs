@@ -1,5 +1,6 @@
 //! One file a command: its arguments, its work, its result.
 
+pub mod anonymize;
 pub mod cleanup;
 pub mod config;
 pub mod demo;

@@ -9,7 +9,7 @@ use super::end_inactive::EndedAt;
 use crate::archive::Command;
 use crate::config::{ConfigFile, FoundBy, Reader, Setting, Written, Wrong};
 use crate::failure::Failure;
-use crate::maintenance::{CLEANUP, END_INACTIVE};
+use crate::maintenance::{ANONYMIZE, Address, CLEANUP, END_INACTIVE, Kept};
 use crate::schema::{Allowed, Declared, OptionalIndex, WITHOUT_INDEXES};
 
 /// What is in force where no flag says otherwise.
@@ -20,6 +20,9 @@ pub struct Settings {
     pub(super) minutes: i32,
     pub(super) include_idle: bool,
     pub(super) ended_at: EndedAt,
+    pub(super) anonymize_days: i32,
+    pub(super) anonymize_ip: Address,
+    pub(super) anonymize_keep: Vec<Kept>,
     pub(super) days: i32,
     pub(super) keep_referenced: bool,
     /// Empty: none.
@@ -104,6 +107,13 @@ impl Settings {
             )?,
             include_idle: reader.get("end-inactive.include-idle", |value| value.flag(), false)?,
             ended_at: reader.get("end-inactive.ended-at", |value| value.choice(), EndedAt::Now)?,
+            anonymize_days: reader.get(
+                "anonymize.days",
+                |value| value.number(&ANONYMIZE.range),
+                ANONYMIZE.threshold,
+            )?,
+            anonymize_ip: reader.get("anonymize.ip", |value| value.choice(), Address::default())?,
+            anonymize_keep: reader.get("anonymize.keep", |value| value.list(), Vec::new())?,
             days: reader.get("cleanup.days", |value| value.number(&CLEANUP.range), CLEANUP.threshold)?,
             keep_referenced: reader.get("cleanup.keep-referenced", |value| value.flag(), false)?,
             archive: reader.get("cleanup.archive", |value| value.text(), String::new())?,

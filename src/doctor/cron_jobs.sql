@@ -7,8 +7,9 @@ select coalesce(json_agg(json_build_object(
   'database', j.database,
   'is_here', j.database = current_database(),
   'username', j.username,
+  'command', j.command,
   'threshold', substring(
-    j.command from '(?:end_inactive|cleanup|_sessions)\s*\(\s*(?:[a-z_]+\s*=>\s*)?([0-9]{1,8})\M')::integer,
+    j.command from '(?:end_inactive|cleanup|anonymize|_sessions)\s*\(\s*(?:[a-z_]+\s*=>\s*)?([0-9]{1,8})\M')::integer,
   'option', j.command ~* '\mtrue\M'
 ) order by j.jobname, j.jobid), '[]')::text
 from cron.job as j

@@ -8,7 +8,7 @@ use super::plan::{Period, Plan};
 use super::scene::{Scene, whole};
 use super::{Answer, Finding, ok, problem, warning};
 use crate::database::{Value, bind};
-use crate::maintenance::{END_INACTIVE, JobSpec, RunState};
+use crate::maintenance::{CLEANUP, END_INACTIVE, JobSpec, RunState};
 use crate::output::{count, span};
 
 struct Facts<'a> {
@@ -37,6 +37,9 @@ pub(super) async fn check(scene: &Scene<'_>, job: &JobSpec) -> Answer {
     let Some(state) = scene.plan.state(job) else {
         return Ok(None);
     };
+    if !scene.plan.is_expected(job) {
+        return Ok(None);
+    }
     let is_run = |run: &&RunState| run.outcome != "skipped";
     let overdue = overdue(scene, job).await?;
     let facts = Facts {
@@ -62,7 +65,11 @@ async fn overdue(scene: &Scene<'_>, job: &JobSpec) -> Result<Option<i64>, crate:
         let sql = include_str!("oldest_inactive.sql");
         return scene.ask_of_rows(sql, &[("minutes", threshold)]).await;
     }
-    let sql = whole(include_str!("oldest_past_retention.sql"), &[("days", threshold)]);
+    let sql = match job.name {
+        name if name == CLEANUP.name => include_str!("oldest_past_retention.sql"),
+        _ => include_str!("oldest_personal.sql"),
+    };
+    let sql = whole(sql, &[("days", threshold)]);
     Ok(scene.by_index(&sql).await?.flatten())
 }
 
@@ -185,7 +192,6 @@ mod tests {
 
     use super::*;
     use crate::doctor::Level;
-    use crate::maintenance::CLEANUP;
 
     const HOURLY: Period = Period {
         seconds: 3_600,

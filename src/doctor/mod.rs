@@ -36,7 +36,7 @@ use serde::Serialize;
 
 use crate::database::Database;
 use crate::failure::Failure;
-use crate::maintenance::{CLEANUP, END_INACTIVE};
+use crate::maintenance::{ANONYMIZE, CLEANUP, END_INACTIVE};
 use crate::output::count;
 use crate::schema::Team;
 pub(crate) use plan::Asked;
@@ -92,6 +92,7 @@ pub(crate) async fn examine(database: &Database, asked: Asked, team: &Team) -> R
         listed("table", table::check(scene)),
         listed("end-inactive-job", jobs::check(scene, &END_INACTIVE)),
         listed("cleanup-job", jobs::check(scene, &CLEANUP)),
+        listed("anonymize-job", jobs::check(scene, &ANONYMIZE)),
         listed("inactive", inactive::check(scene)),
         listed("idle", idle::check(scene)),
         listed("past-retention", past_retention::check(scene)),

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::period::longest_gap;
-use crate::maintenance::{CLEANUP, END_INACTIVE, JobSpec, JobState};
+use crate::maintenance::{ANONYMIZE, CLEANUP, END_INACTIVE, JobSpec, JobState, Removal};
 
 /// How often a job is expected where no schedule of it is known, in seconds.
 const DAILY: i64 = 24 * 60 * 60;
@@ -29,6 +29,7 @@ pub(super) struct CronJob {
     pub(super) database: String,
     pub(super) is_here: bool,
     pub(super) username: String,
+    pub(super) command: String,
     /// The number in its command, where it has one.
     pub(super) threshold: Option<i32>,
     /// Whether its option is on: include_idle or keep_referenced.
@@ -74,10 +75,10 @@ impl Plan {
 
     /// Minutes or days in force: those asked for, else those of pg_cron's job (the larger of two), else those of the last run.
     pub(super) fn threshold(&self, job: &JobSpec) -> i32 {
-        let asked = if job.name == END_INACTIVE.name {
-            self.asked.minutes
-        } else {
-            self.asked.days
+        let asked = match job.name {
+            name if name == END_INACTIVE.name => self.asked.minutes,
+            name if name == CLEANUP.name => self.asked.days,
+            _ => None,
         };
         asked
             .or_else(|| self.cron_jobs_of(job).filter_map(|cron_job| cron_job.threshold).max())
@@ -123,16 +124,36 @@ impl Plan {
         } else {
             "--days"
         };
-        let idle = if job.name == END_INACTIVE.name && self.includes_idle() {
-            " --include-idle"
+        let options = if job.name == END_INACTIVE.name && self.includes_idle() {
+            " --include-idle".into()
+        } else if job.name == ANONYMIZE.name {
+            self.removal().flags("")
         } else {
-            ""
+            String::new()
         };
         let archive = match job.name == CLEANUP.name && self.requires_archive() {
             true => " --archive DIR",
             false => "",
         };
-        format!("sessctl {} {flag} {}{idle}{archive}", job.name, self.threshold(job))
+        format!("sessctl {} {flag} {}{options}{archive}", job.name, self.threshold(job))
+    }
+
+    /// What anonymize removes: by pg_cron's job, else by the last run.
+    fn removal(&self) -> Removal {
+        let scheduled = self.cron_jobs_of(&ANONYMIZE).next();
+        let scheduled = scheduled.and_then(|cron_job| ANONYMIZE.cron_arguments(&cron_job.command));
+        let last = || Some(Removal::from(self.state(&ANONYMIZE)?.removes.as_ref()?));
+        scheduled
+            .map(|arguments| arguments.removal)
+            .or_else(last)
+            .unwrap_or_default()
+    }
+
+    /// Whether the job is one of this database's: anonymize is, where it has run or pg_cron has it.
+    pub(super) fn is_expected(&self, job: &JobSpec) -> bool {
+        job.name != ANONYMIZE.name
+            || self.cron_jobs_of(job).next().is_some()
+            || self.state(job).is_some_and(|state| state.last_run.is_some())
     }
 
     /// The command that has pg_cron run the jobs, with the numbers in force and the schedules that are there.
@@ -154,6 +175,14 @@ impl Plan {
             {
                 command.push_str(&format!(" --{} '{}'", job.name, cron_job.schedule));
             }
+        }
+        if let Some(cron_job) = self.cron_jobs_of(&ANONYMIZE).next() {
+            command.push_str(" --anonymize");
+            if cron_job.schedule != ANONYMIZE.cron_schedule {
+                command.push_str(&format!(" '{}'", cron_job.schedule));
+            }
+            let flags = self.removal().flags("anonymize-");
+            command.push_str(&format!(" --anonymize-days {}{flags}", self.threshold(&ANONYMIZE)));
         }
         command
     }
@@ -179,6 +208,7 @@ mod tests {
             threshold: Some(threshold),
             include_idle: false,
             archive_required: false,
+            removes: None,
             last_run: None,
             last_success: None,
         }
@@ -262,6 +292,28 @@ mod tests {
         assert_eq!(
             plan.install(),
             "sessctl schedule install --minutes 90 --days 90 --include-idle --keep-referenced"
+        );
+    }
+
+    #[test]
+    fn anonymize_is_named_where_it_is_used_with_what_it_removes() {
+        let mut plan = Plan::default();
+        assert!(!plan.is_expected(&ANONYMIZE) && plan.is_expected(&CLEANUP));
+        plan.asked.days = Some(400);
+        assert_eq!(plan.command(&ANONYMIZE), "sessctl anonymize --days 30");
+        plan.cron_jobs = vec![CronJob {
+            command: "call sessctl.run_anonymize(7, ip => 'truncate', keep => '{location}')".into(),
+            ..cron_job(&ANONYMIZE, 7, "0 4 * * *")
+        }];
+        assert!(plan.is_expected(&ANONYMIZE));
+        assert_eq!(
+            plan.command(&ANONYMIZE),
+            "sessctl anonymize --days 7 --ip truncate --keep location"
+        );
+        assert_eq!(
+            plan.install(),
+            "sessctl schedule install --minutes 60 --days 400 --anonymize '0 4 * * *' --anonymize-days 7 \
+             --anonymize-ip truncate --anonymize-keep location"
         );
     }
 

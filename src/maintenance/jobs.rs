@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::Removed;
 use crate::database::{Database, QueryError};
 use crate::failure::Failure;
 
@@ -17,6 +18,9 @@ pub(crate) struct JobState {
     pub(crate) include_idle: bool,
     /// Whether it deletes nothing without an archive.
     pub(crate) archive_required: bool,
+    /// What the newest run of anonymize removes.
+    #[serde(skip_serializing)]
+    pub(crate) removes: Option<Removed>,
     pub(crate) last_run: Option<RunState>,
     pub(crate) last_success: Option<RunState>,
 }

@@ -21,6 +21,7 @@ mod phase;
 mod reading;
 mod record;
 mod recovery;
+mod removal;
 mod run;
 mod scan;
 mod size;
@@ -39,6 +40,8 @@ pub(crate) use jobs::{CRON_WITHOUT_ARCHIVE, JobState, RunState, has_cron_without
 pub(crate) use net::narrower;
 pub use other::OtherRun;
 pub use outcome::Outcome;
+pub(crate) use removal::Removed;
+pub use removal::{Address, Kept, Removal};
 pub use run::run;
 
 use crate::archive::Command;
@@ -69,21 +72,30 @@ pub struct JobSpec {
     first_batch: i32,
     /// The procedure that is a whole run, as pg_cron calls it.
     procedure: &'static str,
-    /// What its second argument is called.
+    /// What its second argument is called, and what versions scheduled that had no procedure. Absent where a [`Removal`] follows the
+    /// threshold.
+    earlier: Option<Earlier>,
+    sql: Statements,
+}
+
+#[derive(Debug)]
+struct Earlier {
+    /// The procedure's option.
     cron_option: &'static str,
     /// The function that does the same in one transaction.
     function: &'static str,
     /// The original script's function, which does the same.
     public_function: &'static str,
     /// Maximum rows in the commands that earlier versions scheduled.
-    earlier_cron_limit: i32,
-    sql: Statements,
+    cron_limit: i32,
 }
 
 #[derive(Debug)]
 struct Statements {
     start: &'static str,
     count: &'static str,
+    /// Whether a run must be confirmed, and what it would do to the table, where it may have to be.
+    narrower: Option<(&'static str, &'static str)>,
     /// What a run that did much leaves tidy, so that the next one finds out quickly that nothing is due.
     walk: Option<&'static str>,
     work: Phase,
@@ -97,6 +109,8 @@ struct Phase {
     step: &'static str,
     /// Lists a slice that must be divided. Absent where batches are taken from a list.
     slice: Option<&'static str>,
+    /// What a trigger may prevent.
+    change: &'static str,
     leftovers: &'static str,
 }
 
@@ -105,6 +119,7 @@ static SETTLE: Phase = Phase {
     candidates: Some(include_str!("settle/candidates.sql")),
     step: include_str!("settle/step.sql"),
     slice: None,
+    change: "update",
     leftovers: include_str!("settle/leftovers.sql"),
 };
 
@@ -121,18 +136,22 @@ pub static END_INACTIVE: JobSpec = JobSpec {
     batch_size: 5_000,
     first_batch: 1_000,
     procedure: "sessctl.run_end_inactive",
-    cron_option: "include_idle",
-    function: "sessctl.end_inactive",
-    public_function: "public.end_inactive_sessions",
-    earlier_cron_limit: 50_000,
+    earlier: Some(Earlier {
+        cron_option: "include_idle",
+        function: "sessctl.end_inactive",
+        public_function: "public.end_inactive_sessions",
+        cron_limit: 50_000,
+    }),
     sql: Statements {
         start: include_str!("end_inactive/start.sql"),
         count: include_str!("end_inactive/count.sql"),
+        narrower: None,
         walk: None,
         work: Phase {
             candidates: Some(include_str!("end_inactive/candidates.sql")),
             step: include_str!("end_inactive/step.sql"),
             slice: None,
+            change: "update",
             leftovers: include_str!("end_inactive/leftovers.sql"),
         },
     },
@@ -151,25 +170,58 @@ pub static CLEANUP: JobSpec = JobSpec {
     batch_size: 25_000,
     first_batch: 2_000,
     procedure: "sessctl.run_cleanup",
-    cron_option: "keep_referenced",
-    function: "sessctl.cleanup",
-    public_function: "public.cleanup_old_sessions",
-    earlier_cron_limit: 500_000,
+    earlier: Some(Earlier {
+        cron_option: "keep_referenced",
+        function: "sessctl.cleanup",
+        public_function: "public.cleanup_old_sessions",
+        cron_limit: 500_000,
+    }),
     sql: Statements {
         start: include_str!("cleanup/start.sql"),
         count: include_str!("cleanup/count.sql"),
+        narrower: Some((include_str!("cleanup/narrower.sql"), "delete")),
         walk: Some(include_str!("cleanup/walk.sql")),
         work: Phase {
             candidates: None,
             step: include_str!("cleanup/step.sql"),
             slice: Some(include_str!("cleanup/slice.sql")),
+            change: "deletion",
             leftovers: include_str!("cleanup/leftovers.sql"),
         },
     },
 };
 
+/// Removes the address, the user agent and the location from sessions that ended long ago.
+pub static ANONYMIZE: JobSpec = JobSpec {
+    name: "anonymize",
+    cron_job: "sessctl-anonymize",
+    cron_schedule: "47 * * * *",
+    done: "anonymized",
+    would: "would anonymize",
+    which: "that ended before",
+    range: 1..=36_500,
+    threshold: 30,
+    batch_size: 5_000,
+    first_batch: 1_000,
+    procedure: "sessctl.run_anonymize",
+    earlier: None,
+    sql: Statements {
+        start: include_str!("anonymize/start.sql"),
+        count: include_str!("anonymize/count.sql"),
+        narrower: Some((include_str!("anonymize/narrower.sql"), "anonymize")),
+        walk: None,
+        work: Phase {
+            candidates: None,
+            step: include_str!("anonymize/step.sql"),
+            slice: Some(include_str!("anonymize/slice.sql")),
+            change: "update",
+            leftovers: include_str!("anonymize/leftovers.sql"),
+        },
+    },
+};
+
 /// All jobs.
-pub static JOBS: [&JobSpec; 2] = [&END_INACTIVE, &CLEANUP];
+pub static JOBS: [&JobSpec; 3] = [&END_INACTIVE, &CLEANUP, &ANONYMIZE];
 
 /// What a run is asked to do.
 #[derive(Debug)]
@@ -180,16 +232,18 @@ pub struct Work {
     pub threshold: i32,
     /// Maximum rows per transaction.
     pub batch_size: i32,
-    /// End idle sessions too. Of no meaning to a cleanup.
+    /// Of a sweep: end idle sessions too.
     pub include_idle: bool,
-    /// Ended sessions ended when they were last seen, instead of now. Of no meaning to a cleanup.
+    /// Of a sweep: ended sessions ended when they were last seen, instead of now.
     pub at_last_seen: bool,
-    /// Sessions that a foreign key keeps are no failure. Of no meaning to a sweep.
+    /// Of a cleanup: sessions that a foreign key keeps are no failure.
     pub keep_referenced: bool,
     /// Where a cleanup archives what it deletes.
     pub(crate) archive: Option<ArchiveWork>,
     /// From now on the database requires no archive.
     pub(crate) no_archive_required: bool,
+    /// Of anonymize: what it removes.
+    pub removal: Removal,
 }
 
 /// How a cleanup archives what it deletes.
@@ -204,14 +258,31 @@ pub(crate) struct ArchiveWork {
 }
 
 impl Work {
+    /// What a job does by default.
+    pub fn of(job: &'static JobSpec) -> Self {
+        Self {
+            job,
+            threshold: job.threshold,
+            batch_size: job.batch_size,
+            include_idle: false,
+            at_last_seen: false,
+            keep_referenced: false,
+            archive: None,
+            no_archive_required: false,
+            removal: Removal::default(),
+        }
+    }
+
     /// The named parameters of all statements of the job.
-    fn parameters(&self) -> [(&'static str, Value<'static>); 5] {
+    fn parameters(&self) -> [(&'static str, Value<'static>); 7] {
         [
             ("archives", Value::Bool(self.archive.is_some())),
             ("threshold", Value::Int(self.threshold.into())),
             ("include_idle", Value::Bool(self.include_idle)),
             ("at_last_seen", Value::Bool(self.at_last_seen)),
             ("list_size", Value::Int(LIST_SIZE)),
+            ("ip", Value::Text(self.removal.ip())),
+            ("keep", Value::Text(self.removal.keep())),
         ]
     }
 }

@@ -174,15 +174,10 @@ impl Run<'_> {
             // Nothing here can prevent the work without an error: others hold them again and again.
             locked += std::mem::take(&mut free);
         }
-        let verb = if self.phase().slice.is_some() {
-            "deletion"
-        } else {
-            "update"
-        };
         self.unable.add_all(
             free,
             match &left.prevented_by {
-                Some(by) => format!("{by} on user_sessions prevented their {verb}"),
+                Some(by) => format!("{by} on user_sessions prevented their {}", self.phase().change),
                 None => String::new(),
             },
         );

@@ -9,9 +9,9 @@ use super::archived::Archived;
 pub(super) enum Strategy {
     /// A sweep: rows that are due, listed in the order they are stored, a batch at a time.
     Candidates(Candidates),
-    /// A cleanup in the order the sessions ended: from this time on, from the first one where absent.
+    /// A scan in the order the sessions ended: from this time on, from the first one where absent.
     TimeSlices(Option<String>),
-    /// A cleanup in the order the sessions are stored: from this row on.
+    /// A scan in the order the sessions are stored: from this row on.
     BlockRanges(String),
     /// A cleanup of sessions that were archived: exactly these.
     Archived(Archived),
@@ -41,6 +41,9 @@ pub(super) struct Step {
     position: Option<String>,
     #[serde(default)]
     finished: bool,
+    /// The scan has done all that it met, where a batch knows.
+    #[serde(default)]
+    is_clean: bool,
 }
 
 impl Strategy {
@@ -118,7 +121,9 @@ impl Step {
         match &self.position {
             Some(position) if !self.finished => Strategy::at(Some(position.clone())),
             None if !self.finished => Strategy::TimeSlices(None),
-            _ => Strategy::at(None),
+            _ => Strategy::Finished {
+                is_clean: self.is_clean,
+            },
         }
     }
 }

@@ -1,6 +1,6 @@
 -- Changes to a migrated database that verify must not call drift, one after each name. Run as the superuser.
 -- name: column order
-alter table public.user_sessions add column moved text; alter table public.user_sessions drop column user_agent; alter table public.user_sessions rename column moved to user_agent;
+alter table public.user_sessions add column moved integer default 0; alter table public.user_sessions drop column activity_count; alter table public.user_sessions rename column moved to activity_count;
 -- name: order of grants
 revoke all on public.user_sessions from authenticated, service_role; grant update, insert, select on public.user_sessions to authenticated; grant delete, update, insert, select on public.user_sessions to service_role;
 -- name: policy made again

@@ -8,7 +8,7 @@ alter table public.user_sessions set unlogged;
 -- name: table owner
 alter table public.user_sessions owner to supabase_admin;
 -- name: column dropped
-alter table public.user_sessions drop column user_agent;
+alter table public.user_sessions drop column device_info;
 -- name: column type
 alter table public.user_sessions alter column activity_count type bigint;
 -- name: column nullable
@@ -20,7 +20,7 @@ alter table public.user_sessions alter column started_at drop default;
 -- name: column default added
 alter table public.user_sessions alter column ended_at set default now();
 -- name: column renamed
-alter table public.user_sessions rename column user_agent to agent;
+alter table public.user_sessions rename column device_info to info;
 -- name: column made generated
 alter table public.user_sessions drop column activity_count; alter table public.user_sessions add column activity_count integer generated always as (1) stored;
 -- name: column made identity
@@ -111,6 +111,8 @@ alter table public.user_sessions disable trigger update_user_sessions_updated_at
 alter table public.user_sessions enable replica trigger update_user_sessions_updated_at;
 -- name: trigger with a condition
 drop trigger update_user_sessions_updated_at on public.user_sessions; create trigger update_user_sessions_updated_at before update on public.user_sessions for each row when (new.status = 'active') execute function public.update_user_sessions_updated_at_column();
+-- name: trigger without its condition
+drop trigger update_user_sessions_updated_at on public.user_sessions; create trigger update_user_sessions_updated_at before update on public.user_sessions for each row execute function public.update_user_sessions_updated_at_column();
 -- name: trigger added
 create trigger audit after insert on public.user_sessions for each row execute function public.update_user_sessions_updated_at_column();
 -- name: rule added
@@ -164,7 +166,7 @@ insert into sessctl.schema_history values (1000, 'from_the_future', '2030-01-01T
 -- name: inherited by a child table
 create table public.kid () inherits (public.user_sessions);
 -- name: column collation
-alter table public.user_sessions alter column user_agent type text collate "POSIX";
+alter table sessctl.run alter column message type text collate "POSIX";
 -- name: unique deferrable
 alter table public.user_sessions drop constraint user_sessions_session_id_key; alter table public.user_sessions add constraint user_sessions_session_id_key unique (session_id) deferrable initially deferred;
 -- name: unique nulls not distinct

@@ -1,17 +1,15 @@
 //! `sessctl schedule install`: creates the jobs, or changes them in place.
 
-use std::io;
-
 use clap::Args as ClapArgs;
-use serde::Serialize;
 use tokio_postgres::types::Type;
 
 use super::super::settings::Settings;
 use super::FAILED;
+use super::anonymize::Anonymize;
+use super::installed::{Installed, Job};
 use crate::database::{Database, QueryError};
 use crate::failure::Failure;
-use crate::maintenance::{CLEANUP, CRON_HISTORY, CronArguments, END_INACTIVE, narrower};
-use crate::output::{Page, Report, Style};
+use crate::maintenance::{CLEANUP, CRON_HISTORY, CronArguments, END_INACTIVE, Work, narrower};
 
 #[derive(ClapArgs, Debug)]
 pub(super) struct Install {
@@ -33,42 +31,43 @@ pub(super) struct Install {
     /// Sessions that a foreign key of another table keeps are no failure
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     keep_referenced: Option<bool>,
+    #[command(flatten)]
+    anonymize: Anonymize,
     /// Print the SQL, and change nothing
     #[arg(long)]
     pub(super) dry_run: bool,
-    /// Schedule a cleanup that deletes over half of the table with fewer days than the last run, without asking
+    /// Schedule what deletes or anonymizes over half of the table with fewer days than the last run, without asking
     #[arg(long)]
     yes: bool,
 }
 
-/// A job: its name, when it runs, what it runs.
-#[derive(Serialize)]
-struct Job {
-    name: &'static str,
-    schedule: String,
-    command: String,
-}
-
 impl Install {
-    fn jobs(&self, settings: &Settings) -> [Job; 3] {
-        let [end_inactive, cleanup] = [
-            (
-                &END_INACTIVE,
-                &self.end_inactive,
-                self.minutes.unwrap_or(settings.minutes),
-                self.include_idle.unwrap_or(settings.include_idle),
-            ),
-            (
-                &CLEANUP,
-                &self.cleanup,
-                self.days.unwrap_or(settings.days),
-                self.keep_referenced.unwrap_or(settings.keep_referenced),
-            ),
-        ]
-        .map(|(job, schedule, threshold, option)| Job {
-            name: job.cron_job,
-            schedule: schedule.clone(),
-            command: job.cron_command(CronArguments { threshold, option }),
+    /// When each job runs, and what it does.
+    fn works(&self, settings: &Settings) -> Vec<(&str, Work)> {
+        let end_inactive = Work {
+            threshold: self.minutes.unwrap_or(settings.minutes),
+            include_idle: self.include_idle.unwrap_or(settings.include_idle),
+            ..Work::of(&END_INACTIVE)
+        };
+        let cleanup = Work {
+            threshold: self.days.unwrap_or(settings.days),
+            keep_referenced: self.keep_referenced.unwrap_or(settings.keep_referenced),
+            ..Work::of(&CLEANUP)
+        };
+        let anonymize = self.anonymize.anonymize.as_deref();
+        let anonymize = anonymize.map(|schedule| (schedule, self.anonymize.work(settings)));
+        let always = [
+            (self.end_inactive.as_str(), end_inactive),
+            (self.cleanup.as_str(), cleanup),
+        ];
+        always.into_iter().chain(anonymize).collect()
+    }
+
+    fn jobs(&self, settings: &Settings) -> Vec<Job> {
+        let works = self.works(settings).into_iter().map(|(schedule, work)| Job {
+            name: work.job.cron_job,
+            schedule: schedule.into(),
+            command: work.job.cron_command(CronArguments::of(&work)),
         });
         let (name, schedule, command) = CRON_HISTORY;
         let history = Job {
@@ -76,7 +75,7 @@ impl Install {
             schedule: schedule.into(),
             command: command.into(),
         };
-        [end_inactive, cleanup, history]
+        works.chain([history]).collect()
     }
 
     /// What a run would schedule.
@@ -92,10 +91,14 @@ impl Install {
         if self.yes {
             return Ok(None);
         }
-        match narrower(database, self.days.unwrap_or(settings.days), None).await {
-            Ok(question) => Ok(question),
-            Err(error) => Err(database.explain(error, FAILED).await),
+        for (_, work) in self.works(settings) {
+            match narrower(database, &work, None).await {
+                Ok(None) => {}
+                Ok(question) => return Ok(question),
+                Err(error) => return Err(database.explain(error, FAILED).await),
+            }
         }
+        Ok(None)
     }
 
     /// All jobs or none.
@@ -119,28 +122,5 @@ impl Install {
         }
         database.run("commit").await.map_err(failed)?;
         Ok(Installed { jobs, dry_run: false })
-    }
-}
-
-/// The jobs, as they are scheduled or would be.
-#[derive(Serialize)]
-pub(super) struct Installed {
-    jobs: [Job; 3],
-    dry_run: bool,
-}
-
-impl Report for Installed {
-    fn table(&self, out: &mut Page<'_>) -> io::Result<()> {
-        for job in &self.jobs {
-            if self.dry_run {
-                let quoted =
-                    [job.name, &job.schedule, &job.command].map(|text| format!("'{}'", text.replace('\'', "''")));
-                out.line(format!("select cron.schedule({});", quoted.join(", ")))?;
-            } else {
-                let line = format!("scheduled {} at \"{}\": {}", job.name, job.schedule, job.command);
-                out.line(out.paint(Style::Good, &line))?;
-            }
-        }
-        Ok(())
     }
 }

@@ -1,6 +1,8 @@
 //! `sessctl schedule`: maintenance by the database itself, through pg_cron.
 
+mod anonymize;
 mod install;
+mod installed;
 mod list;
 mod listing;
 mod remove;

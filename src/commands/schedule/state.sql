@@ -7,7 +7,7 @@ select json_build_object(
   'migrated', exists (
     select from pg_catalog.pg_proc as p
     join pg_catalog.pg_namespace as n on n.oid = p.pronamespace
-    where n.nspname = 'sessctl' and p.proname in ('run_end_inactive', 'run_cleanup', 'trim_cron_history')
-    having count(*) = 3
+    where n.nspname = 'sessctl' and p.proname in ('run_end_inactive', 'run_cleanup', 'run_anonymize', 'trim_cron_history')
+    having count(*) = 4
   )
 )::text

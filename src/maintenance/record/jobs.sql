@@ -8,7 +8,8 @@ with facts as not materialized (
   from sessctl.run as r
 )
 select coalesce(json_agg(json_build_object(
-  'job', j.name, 'threshold', j.threshold, 'include_idle', j.include_idle, 'archive_required', j.archive_required, 'last_run', l.run, 'last_success', s.run
+  'job', j.name, 'threshold', j.threshold, 'include_idle', j.include_idle, 'archive_required', j.archive_required, 'removes', j.removes,
+  'last_run', l.run, 'last_success', s.run
 ) order by j.name desc), '[]')::text
 from sessctl.job as j
 left join facts as l on l.id = j.last_run

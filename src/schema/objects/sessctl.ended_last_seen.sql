@@ -30,6 +30,9 @@ select
     ),
     now()
   ) as last_seen,
-  s.xmin as row_version
+  s.xmin as row_version,
+  s.ip_address,
+  s.user_agent,
+  s.location_info
 from only public.user_sessions as s
 where s.status in ('ended', 'timeout');

@@ -10,6 +10,7 @@ begin
   execute format('grant execute on all routines in schema sessctl to %s', grantee);
   execute format('grant select, update on sessctl.session_last_seen to %s', grantee);
   execute format('grant select, update, delete on sessctl.ended_last_seen, sessctl.ended_session to %s', grantee);
+  execute format('grant select, update on sessctl.ended_personal to %s', grantee);
   execute format('grant select, insert, update, delete on sessctl.run to %s', grantee);
   execute format('grant select, insert, update on sessctl.job to %s', grantee);
   execute format('grant select, update, delete on public.user_sessions to %s', grantee);

@@ -6,6 +6,6 @@ set search_path = ''
 as $$
 begin
   class := 1936028531;
-  number := case job_name when 'end-inactive' then 2 when 'cleanup' then 3 end;
+  number := case job_name when 'end-inactive' then 2 when 'cleanup' then 3 when 'anonymize' then 4 end;
 end
 $$;

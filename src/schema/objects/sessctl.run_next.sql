@@ -36,7 +36,7 @@ begin
     is_settling boolean, settled bigint, left_unsettled bigint, earlier_reasons jsonb,
     is_scanned boolean, taken bigint, done bigint, scan_done bigint, idle_scans integer, slice_end integer, part_end integer,
     size_before integer, last_failing integer, failing integer, skips integer, put_off jsonb, failed bigint, reasons jsonb,
-    kept bigint, longest double precision, subtransactions integer, tries integer
+    kept bigint, longest double precision, subtransactions integer, tries integer, removes text[]
   );
   more := false;
   is_listed := s.is_settling or s.job = 'end-inactive';
@@ -53,7 +53,8 @@ begin
   end if;
 
   -- The limits.
-  is_clean := s.is_scanned and is_listed and s.taken = s.scan_done and s.failed = 0;
+  is_clean := s.is_scanned and s.failed = 0 and (
+    is_listed and s.taken = s.scan_done or not s.is_settling and s.job = 'anonymize' and sessctl.anonymize_is_done(s.cutoff));
   if greatest(s.done, s.settled) >= s.max_rows and (is_listed or not s.is_scanned) then
     outcome := 'incomplete';
   elsif is_clean and not s.is_settling then
@@ -79,6 +80,9 @@ begin
     elsif s.job = 'end-inactive' then
       select l.locked, l.free, 0::bigint as kept, null::text as kept_by, l.prevented_by into leftover
       from sessctl.end_inactive_leftovers(s.cutoff, s.option) as l;
+    elsif s.job = 'anonymize' then
+      select l.locked, l.free, 0::bigint as kept, null::text as kept_by, l.prevented_by into leftover
+      from sessctl.anonymize_leftovers(s.cutoff, s.removes) as l;
     else
       select l.locked, l.free, l.kept, l.kept_by, l.prevented_by into leftover
       from sessctl.cleanup_leftovers(s.cutoff) as l
@@ -94,7 +98,7 @@ begin
       if leftover.prevented_by is not null then
         s.reasons := sessctl.run_add_reason(s.reasons, format(
           '%s on user_sessions prevented their %s', leftover.prevented_by,
-          case when is_listed then 'update' else 'deletion' end), leftover.free, null);
+          case when is_listed or s.job = 'anonymize' then 'update' else 'deletion' end), leftover.free, null);
       end if;
       if s.is_settling then
         s.left_unsettled := rows_left;
@@ -152,7 +156,8 @@ begin
       s.is_scanned := s.listed_all;
     else
       select t.* into tried 
-      from sessctl.run_try(case when not s.is_settling then s.job end, s.cutoff, s.option, part_size, s."position", part) as t;
+      from sessctl.run_try(
+        case when not s.is_settling then s.job end, s.cutoff, s.option, part_size, s."position", part, s.removes) as t;
       took := extract(epoch from clock_timestamp() - begun)::double precision;
       s.longest := greatest(s.longest, took);
       s.subtransactions := s.subtransactions + case
@@ -220,7 +225,7 @@ begin
           null;
         elsif "rows" is null then
           select c."rows", c.next_position into put_off, s."position"
-          from sessctl.cleanup_candidates(s.cutoff, skipped, s."position") as c;
+          from sessctl.run_slice(s.job, s.cutoff, skipped, s."position", s.removes) as c;
           s.is_scanned := s."position" is null;
         else
           put_off := "rows"[s.at : s.at + skipped - 1];
@@ -235,7 +240,7 @@ begin
       elsif "rows" is null then
         -- The slice is divided: its sessions are listed.
         select c."rows", c.next_position into "rows", s."position"
-        from sessctl.cleanup_candidates(s.cutoff, part_size, s."position") as c;
+        from sessctl.run_slice(s.job, s.cutoff, part_size, s."position", s.removes) as c;
         s.at := 1;
         s.size_before := part_size;
         s.slice_end := cardinality("rows");

@@ -1,6 +1,6 @@
 -- Begins such a run: its limits, and its first list. Null where nothing is due: then it is recorded. Ended sessions with an
 -- implausible ended_at are settled first.
--- options: include_idle or keep_referenced, as the job has it. max_runtime: of a procedure.
+-- options: include_idle or keep_referenced, as the job has it; removes: of anonymize. max_runtime: of a procedure.
 create or replace function sessctl.run_start(
   job_name text,
   threshold integer,
@@ -8,6 +8,7 @@ create or replace function sessctl.run_start(
   max_rows bigint,
   commits boolean,
   max_runtime interval,
+  removes text[] default null,
   out run jsonb,
   out "rows" tid[]
 )
@@ -16,7 +17,7 @@ set search_path = ''
 as $$
 declare
   cutoff constant timestamptz := case job_name
-    when 'cleanup' then sessctl.cleanup_cutoff(threshold) else sessctl.end_inactive_cutoff(threshold) end;
+    when 'end-inactive' then sessctl.end_inactive_cutoff(threshold) else sessctl.cleanup_cutoff(threshold) end;
   run_id constant uuid := gen_random_uuid();
   list_size constant integer := 50000;
   is_settling boolean;
@@ -29,6 +30,8 @@ begin
   is_settling := "rows" <> '{}'::tid[];
   if not is_settling and job_name = 'cleanup' then
     "rows" := case when not sessctl.cleanup_is_due(cutoff) then '{}'::tid[] end;
+  elsif not is_settling and job_name = 'anonymize' then
+    "rows" := case when not sessctl.anonymize_is_due(cutoff, removes) then '{}'::tid[] end;
   elsif not is_settling then
     "rows" := sessctl.end_inactive_due(cutoff, list_size, option);
   end if;
@@ -59,7 +62,7 @@ begin
   end if;
   run := jsonb_build_object(
     'id', run_id, 'job', job_name, 'source', sessctl.run_source(), 'cutoff', cutoff, 'threshold', threshold, 'option', option,
-    'commits', commits, 'max_rows', max_rows, 'until', until, 'target', target,
+    'removes', removes, 'commits', commits, 'max_rows', max_rows, 'until', until, 'target', target,
     -- Rows that are slow must not meet a timeout in the first batch.
     'size', 25,
     'max_size', case when not commits then 1000000 when job_name = 'cleanup' then 25000 else 5000 end,

@@ -4,7 +4,8 @@ create or replace procedure sessctl.run_to_end(
   job_name pg_catalog.text,
   threshold integer,
   option boolean,
-  max_runtime interval
+  max_runtime interval,
+  removes pg_catalog.text[] default null
 )
 language plpgsql
 as $$
@@ -17,7 +18,7 @@ begin
   -- The first transaction has the isolation level of the caller, and has begun. Within a transaction block this fails.
   commit;
   set transaction isolation level read committed;
-  select s.run, s."rows" into run, "rows" from sessctl.run_start(job_name, threshold, option, null, true, max_runtime) as s;
+  select s.run, s."rows" into run, "rows" from sessctl.run_start(job_name, threshold, option, null, true, max_runtime, removes) as s;
   more := run is not null;
   while more loop
     commit;

@@ -8,6 +8,7 @@ create or replace function sessctl.run_try(
   max_rows integer,
   inout "position" text,
   part tid[],
+  removes text[] default null,
   out affected integer,
   out kept integer,
   out code text,
@@ -29,6 +30,9 @@ begin
     affected := sessctl.settle_batch(part);
   elsif job_name = 'end-inactive' then
     affected := (sessctl.end_inactive_batch(cutoff, part, option)).affected;
+  elsif job_name = 'anonymize' then
+    select b."position", b.affected into "position", affected
+    from sessctl.anonymize_batch(cutoff, max_rows, removes, "position", part) as b;
   elsif part is null then
     select b."position", b.affected, b.kept into "position", affected, kept
     from sessctl.cleanup_batch(cutoff, max_rows, "position") as b;

@@ -16,6 +16,11 @@ create table if not exists sessctl.job (
   rows_done bigint not null default 0,
   rows_failed bigint not null default 0,
   archive_required boolean not null default false,
+  -- Of anonymize: every session that ended before resume_at has lost what removes names, unless it was locked or came to an older
+  -- ended_at since. Once a week a run begins at the beginning again, at full_at the last time.
+  resume_at timestamptz,
+  full_at timestamptz,
+  removes text[],
   -- The table that the views were last found to read: see sessctl.require_table.
   table_id oid,
   pruned_at timestamptz not null default now()
