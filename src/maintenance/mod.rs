@@ -25,6 +25,7 @@ mod removal;
 mod run;
 mod scan;
 mod size;
+mod start;
 mod strategy;
 
 use std::ops::RangeInclusive;

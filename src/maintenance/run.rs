@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
 use super::archived::Lists;
@@ -16,15 +15,12 @@ use super::lag::Lag;
 use super::record::RunRecord;
 use super::scan::Divided;
 use super::size::BatchSize;
-use super::strategy::{Candidates, Step, Strategy};
+use super::strategy::{Step, Strategy};
 use super::{Event, Options, OtherRun, Outcome, Work};
 use crate::database::{Database, QueryError, Value, bind};
 use crate::failure::Failure;
-use crate::retry::{Backoff, retry};
+use crate::retry::Backoff;
 use crate::signals::StopSignal;
-
-/// A commit that does not wait for the disk. The last one of a run does, and flushes all before it.
-const UNFLUSHED: &str = "set local synchronous_commit = off";
 
 /// Dead index entries that are worth a walk.
 const MANY_ROWS: u64 = 100_000;
@@ -34,29 +30,7 @@ const MANY_ROWS: u64 = 100_000;
 const BATCH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The pauses between two attempts.
-const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
-
-#[derive(Deserialize)]
-struct Start {
-    cutoff: String,
-    due: bool,
-    /// Nothing is due here, and another run is running.
-    skipped: bool,
-    candidates: Option<Candidates>,
-    /// The last run's minutes or days, where they matter.
-    last_threshold: Option<i32>,
-    /// The sessions to settle first.
-    unsettled: Candidates,
-}
-
-#[derive(Deserialize)]
-pub(super) struct Count {
-    cutoff: String,
-    rows: u64,
-    settled: u64,
-    /// Sessions to do and to settle, each once.
-    pub(super) left: u64,
-}
+pub(super) const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
 
 /// Runs a job until nothing is left, or as far as the options let it.
 ///
@@ -259,43 +233,6 @@ impl Run<'_> {
 
     pub(super) fn failed(&self) -> String {
         format!("{} failed on {}", self.work.job.name, self.database.target())
-    }
-
-    /// The cutoff, and whether anything is due. A lost connection is replaced.
-    async fn start(&mut self) -> Result<Start, Failure> {
-        let what = format!("{} failed", self.work.job.name);
-        let pauses = BACKOFF.take(self.options.max_retries as usize);
-        let mut is_lost = false;
-        retry(pauses, Failure::is_transient, async |_| {
-            if is_lost {
-                self.database = self.database.connect_again().await?;
-                is_lost = false;
-            }
-            let sql = self.bind(self.work.job.sql.start, &[]);
-            match self.database.transact(UNFLUSHED, &sql).await {
-                Ok(start) => Ok(start),
-                Err(error) => {
-                    let fault = error.fault();
-                    is_lost = fault == Fault::Lost;
-                    if is_lost {
-                        // What was sent may still run, and hold what the next attempt needs.
-                        self.record.raise_generation();
-                    }
-                    let failure = self.database.explain(error, &what).await;
-                    Err(if fault.is_transient() {
-                        failure.transient()
-                    } else {
-                        failure
-                    })
-                }
-            }
-        })
-        .await
-    }
-
-    pub(super) async fn count(&self, cutoff: Option<&str>) -> Result<Count, QueryError> {
-        let sql = self.bind(self.work.job.sql.count, &[("cutoff", cutoff.into())]);
-        self.database.transact("", &sql).await
     }
 
     async fn work_through(&mut self, cutoff: &str) -> Result<End, Failure> {
