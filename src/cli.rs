@@ -138,7 +138,7 @@ impl Cli {
                 Command::EndInactive(args) => args.run(&context).await,
                 Command::Anonymize(args) => args.run(&context).await,
                 Command::Cleanup(args) => args.run(&context).await,
-                Command::Summary(args) => context.until_stopped(args.run(&context)).await,
+                Command::Summary(args) => args.run(&context).await,
                 Command::Verify(args) => context.until_stopped(args.run(&context)).await,
                 Command::Status(args) => context.until_stopped(args.run(&context)).await,
                 Command::Doctor(args) => context.until_stopped(args.run(&context)).await,
