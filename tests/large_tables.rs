@@ -76,6 +76,7 @@ fn the_recipe_with_pg_partman_runs_as_it_stands_and_keeps_what_it_says() {
         .ok()
         .says("web")
         .says("idle and due sessions are not counted");
+    run(&["stats"]).exits(3).says("docs/large-tables.md");
 
     // A signed-in user has their own sessions, and no say in created_at.
     client
