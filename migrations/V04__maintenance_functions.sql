@@ -76,7 +76,10 @@ select
     case when s.updated_at <= now() + interval '5 minutes' then s.updated_at end,
     case when s.created_at <= now() + interval '5 minutes' then s.created_at end,
     '-infinity'
-  ) as last_seen
+  ) as last_seen,
+  s.user_id,
+  s.platform,
+  s.last_activity_at
 from only public.user_sessions as s;
 
 -- Each session of status ended or timeout, whether its ended_at is implausible, and the last sign of life it gave.
@@ -157,6 +160,33 @@ select
     case when s.location_info <> '{}' then 'location' end
   ] as personal
 from sessctl.ended_last_seen as s;
+
+-- Each session with its duration in seconds, for statistics. One that was ended by a timeout, or is not over, counts to its last
+-- sign of life: no sweep changes it. Any other counts to ended_at, or to where a run would settle that. Never below 0.
+-- (An end between start and now is plausible. Only the few others are looked up, by their place.)
+create or replace view sessctl.session_duration
+with (security_invoker = true) as
+select
+  s.user_id,
+  s.platform,
+  s.started_at,
+  s.status in ('ended', 'timeout') as is_over,
+  s.status = 'timeout' or s.status = 'ended' and coalesce(s.end_reason = 'timeout', false) as is_timeout,
+  case
+    when isfinite(s.started_at) then date_part('epoch', greatest(
+      s.started_at,
+      case
+        when s.status <> 'ended' or s.end_reason = 'timeout' then s.last_seen
+        when s.ended_at between s.started_at and now() then s.ended_at
+        else (
+          select case when e.is_implausible then e.last_seen else e.ended_at end
+          from sessctl.ended_last_seen as e
+          where e.row_id = s.row_id
+        )
+      end
+    ) - s.started_at)
+  end as seconds
+from sessctl.session_last_seen as s;
 
 -- Row level security hides rows in silence: a role under it would never find anything to do. And where a role has
 -- session_replication_role = replica, no foreign key would take child rows along: this transaction does without.

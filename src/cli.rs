@@ -9,7 +9,7 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
-    self, Context, anonymize, cleanup, demo, doctor, end_inactive, export, generate, migrate, sandbox, schedule,
+    self, Context, anonymize, cleanup, demo, doctor, end_inactive, export, generate, migrate, sandbox, schedule, stats,
     status, summary, verify,
 };
 use crate::config;
@@ -75,6 +75,7 @@ enum Command {
     Anonymize(anonymize::Args),
     Cleanup(cleanup::Args),
     Summary(summary::Args),
+    Stats(stats::Args),
     Verify(verify::Args),
     Status(status::Args),
     Doctor(doctor::Args),
@@ -91,7 +92,7 @@ impl Command {
     fn check(&self, format: Format) -> Result<(), Failure> {
         let has_rows = matches!(
             self,
-            Self::Summary(_) | Self::Verify(_) | Self::Status(_) | Self::Doctor(_) | Self::Config(_)
+            Self::Summary(_) | Self::Stats(_) | Self::Verify(_) | Self::Status(_) | Self::Doctor(_) | Self::Config(_)
         ) || matches!(self, Self::Schedule(schedule) if schedule.is_list());
         match format {
             Format::Csv if !has_rows => Err(unsupported("csv")),
@@ -138,7 +139,8 @@ impl Cli {
                 Command::EndInactive(args) => args.run(&context).await,
                 Command::Anonymize(args) => args.run(&context).await,
                 Command::Cleanup(args) => args.run(&context).await,
-                Command::Summary(args) => context.until_stopped(args.run(&context)).await,
+                Command::Summary(args) => args.run(&context).await,
+                Command::Stats(args) => context.until_stopped(args.run(&context)).await,
                 Command::Verify(args) => context.until_stopped(args.run(&context)).await,
                 Command::Status(args) => context.until_stopped(args.run(&context)).await,
                 Command::Doctor(args) => context.until_stopped(args.run(&context)).await,

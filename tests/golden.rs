@@ -31,6 +31,9 @@ static FILTERS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"\b\d+ ms\b", "[N] ms"),
         (r"\b\d+(\.\d)? s\b", "[N] s"),
         (r#""elapsed_ms": \d+"#, r#""elapsed_ms": "[N]""#),
+        (r"(?m)^20\d\d-\d\d-\d\d(,| )", "[DAY]${1}"),
+        (r#""20\d\d-\d\d-\d\d""#, "\"[DAY]\""),
+        (r"of days before 20\d\d-\d\d-\d\d", "of days before [DAY]"),
         // PostgreSQL 17 has one right more.
         (r"(?m)^.*\bright maintain on .*\n", ""),
         // The average grows while the test runs.
@@ -333,6 +336,31 @@ golden! {
     summary: |t| {
         t.formats(&Db::migrated(Grants::Closed), &["summary"], &["table", "json", "csv"]);
         t.formats(&filled(), &["summary"], &["table", "json", "csv"]);
+    };
+    stats: |t| {
+        t.formats(&Db::migrated(Grants::Closed), &["stats", "--days", "2"], &["table", "json", "csv"]);
+        let db = filled();
+        // Whole days: what started today would move to another one.
+        db.client()
+            .batch_execute(
+                "delete from public.user_sessions;
+                 insert into public.user_sessions (user_id, session_id, platform, status, end_reason, started_at, last_heartbeat_at, ended_at)
+                 select '00000000-0000-4000-8000-000000000001', s.session_id, s.platform, s.status, s.reason, s.day, s.day + s.seen, s.day + s.ended
+                 from (select (date_trunc('day', now() at time zone 'UTC') - interval '1 day') at time zone 'UTC' as day) as yesterday
+                 cross join lateral (values
+                   ('a', 'web', 'ended', 'logout', day, interval '9 minutes', interval '10 minutes'),
+                   ('b', 'web', 'timeout', 'timeout', day, '30 minutes', '90 minutes'),
+                   ('c', 'web', 'active', null, day - interval '1 day', '2 hours', null),
+                   ('d', 'ios-widget', 'idle', null, day, '50 minutes', null),
+                   ('e', 'web', 'ended', 'logout', day - interval '3 days', '9 minutes', '10 minutes')
+                 ) as s (session_id, platform, status, reason, day, seen, ended)",
+            )
+            .unwrap();
+        t.formats(&db, &["stats", "--days", "3"], &["table", "json", "csv"]);
+        t.formats(&db, &["stats", "--days", "2", "--by", "platform"], &["table", "json", "csv"]);
+        db.sessctl(&["cleanup", "--days", "2", "--yes"]).ok();
+        t.formats(&db, &["stats", "--days", "4"], &["table", "json"]);
+        t.on(&db, &["stats", "--timezone", "Europe/Atlantis"]);
     };
     verify: |t| {
         t.formats(&Db::migrated(Grants::Closed), &["verify"], &["table", "json", "csv", "github"]);

@@ -542,10 +542,10 @@ fn a_closed_or_full_standard_output_is_no_panic() {
 #[test]
 fn summary_counts_by_platform_and_says_so_when_nobody_is_active() {
     let db = Db::migrated(Grants::Closed);
-    db.sessctl(&["summary"]).ok().says("no session is active");
+    db.sessctl(&["summary"]).ok().says("no session is active or idle");
     assert_eq!(
         db.sessctl(&["summary", "--format", "json"]).ok().json(),
-        serde_json::json!({ "platforms": [], "total_active": 0 })
+        serde_json::json!({ "platforms": [], "total_active": 0, "total_idle": 0, "total_due": 0 })
     );
     crate::migrate::fill(&db, 3);
     let mut client = db.client();
@@ -564,7 +564,7 @@ fn summary_counts_by_platform_and_says_so_when_nobody_is_active() {
     assert!(json["platforms"][1]["oldest_session"].as_str().unwrap().ends_with('Z'));
     db.sessctl(&["summary", "--format", "csv"])
         .ok()
-        .says("platform,active_count,avg_session_minutes,oldest_session,latest_activity\nweb,2,");
+        .says("platform,active_count,avg_session_minutes,oldest_session,latest_activity,idle_count,due_count\nweb,2,");
     db.sessctl(&["migrate", "--format", "csv"])
         .exits(2)
         .says("can't be written as csv");

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use postgres::{Client, NoTls};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
@@ -140,6 +141,11 @@ impl Project {
         fs::remove_file(file).unwrap();
     }
 
+    /// What a command of the program prints.
+    fn run(&self, mut program: Command, arguments: &str) -> Run {
+        Run::of(program.args(arguments.split(' ')).env("DATABASE_URL", self.url())).ok()
+    }
+
     /// Runs a script as a user's shell does, in a folder of its own.
     fn shell(&self, script: &str) {
         let script = script.replace("postgresql://…", &self.url());
@@ -269,6 +275,24 @@ fn every_block_of_the_docs_runs() {
                 }
                 ("toml", _) => {
                     project.configure(text);
+                    continue;
+                }
+                // What a command prints: the first line of it, which is a table's header or the JSON.
+                ("console", command) => {
+                    let program = clean(env!("CARGO_BIN_EXE_sessctl"));
+                    let run = project.run(program, command.strip_prefix("$ sessctl ").unwrap());
+                    let line =
+                        |text: &str| lasting(text.lines().next().unwrap().split("\"timeout_share").next().unwrap());
+                    assert_eq!(line(text.split_once('\n').unwrap().1), line(&run.stdout), "{page}");
+                    continue;
+                }
+                // What a terminal shows below it.
+                ("text", _) => continue,
+                ("sql", _) if text.contains("to ROLE") => {
+                    project
+                        .admin()
+                        .batch_execute(&text.replace("ROLE", "service_role"))
+                        .unwrap();
                     continue;
                 }
                 ("sql", "-- DuckDB") => format!("import duckdb; duckdb.connect().execute({})", python_text(text)),

@@ -36,6 +36,8 @@ mod schedule;
 mod settings;
 mod settling;
 mod snapshot;
+mod stats;
+mod summary;
 mod upgrade;
 mod verify;
 mod waits;

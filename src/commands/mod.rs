@@ -13,6 +13,7 @@ pub mod migrate;
 pub mod sandbox;
 pub mod schedule;
 mod settings;
+pub mod stats;
 pub mod status;
 pub mod summary;
 pub mod verify;

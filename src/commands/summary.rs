@@ -1,37 +1,68 @@
 //! `sessctl summary`: who is active now, by platform.
 
-use std::io;
+mod platform;
+mod report;
+mod watch;
+
+use std::time::Duration;
 
 use anyhow::Result;
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use clap::Args as ClapArgs;
-use serde::{Deserialize, Deserializer, Serialize};
+use humantime::Duration as HumanDuration;
+use platform::Platform;
+use serde::{Deserialize, Serialize};
+use tokio_postgres::error::SqlState;
 
 use super::Context;
-use crate::output::{Page, Report, Rows, Style, Text, count, span};
-
-/// The width of the bar that shows a platform's share.
-const BAR_WIDTH: u64 = 20;
+use crate::database::{Database, Value, bind};
+use crate::failure::Failure;
+use crate::output::{Report, Terminal};
 
 /// Show who is active now, by platform
+///
+/// Active sessions, those of them that are due, and idle ones. A session is due where end-inactive would end it, with the
+/// minutes of its last run, else those of the settings.
 #[derive(ClapArgs, Debug)]
-pub struct Args {}
+pub struct Args {
+    /// Show it again and again on a terminal, with this pause, until Ctrl-C, such as 5s
+    #[arg(long, value_name = "TIME", value_parser = pause)]
+    watch: Option<Duration>,
+}
+
+/// What a query of schema sessctl ends with where a role has no right on it, or an older version of it is there, or none.
+const UNREADABLE: [SqlState; 4] = [
+    SqlState::INSUFFICIENT_PRIVILEGE,
+    SqlState::INVALID_SCHEMA_NAME,
+    SqlState::UNDEFINED_TABLE,
+    SqlState::UNDEFINED_COLUMN,
+];
+
+/// From a second to a day.
+fn pause(text: &str) -> Result<Duration, String> {
+    let time: Duration = *text.parse::<HumanDuration>().map_err(|error| error.to_string())?;
+    let range = Duration::from_secs(1)..=Duration::from_secs(24 * 60 * 60);
+    match range.contains(&time) {
+        true => Ok(time),
+        false => Err("it may be from 1s to 24h".into()),
+    }
+}
 
 impl Args {
     pub async fn run(&self, context: &Context<'_>) -> Result<Box<dyn Report>> {
-        let database = context.connect("summary").await?;
-        let found: Found = database.ask(include_str!("summary.sql"), &[], "summary failed").await?;
-        database.close().await;
-        if found.filtered {
-            context.terminal.warn(
-                "row level security applies to this role, and hides sessions from it: use postgres, or a role with BYPASSRLS",
-            );
+        let minutes = context.settings()?.minutes;
+        if let Some(pause) = self.watch {
+            return watch::watch(context, minutes, pause).await;
         }
-        Ok(Box::new(Summary {
-            now: found.now,
-            total_active: found.platforms.iter().map(|platform| platform.active_count).sum(),
-            platforms: found.platforms,
-        }))
+        let work = async {
+            let database = context.connect("summary").await?;
+            let summary = Summary::read(&database, minutes).await?;
+            database.close().await;
+            summary.warn(context.terminal);
+            let report: Box<dyn Report> = Box::new(summary);
+            Ok(report)
+        };
+        context.until_stopped(work).await
     }
 }
 
@@ -47,101 +78,56 @@ struct Found {
 struct Summary {
     #[serde(skip)]
     now: DateTime<Utc>,
+    #[serde(skip)]
+    filtered: bool,
     platforms: Vec<Platform>,
     total_active: u64,
-}
-
-/// A row of the view. Its times are texts: clients can write ones that no calendar here holds.
-#[derive(Deserialize, Serialize)]
-struct Platform {
-    platform: String,
-    active_count: u64,
-    avg_session_minutes: f64,
-    #[serde(deserialize_with = "utc")]
-    oldest_session: Option<String>,
-    #[serde(deserialize_with = "utc")]
-    latest_activity: Option<String>,
+    total_idle: Option<u64>,
+    total_due: Option<u64>,
 }
 
 impl Summary {
-    /// How long ago, in words; a time that no calendar holds stays as it is.
-    fn ago(&self, time: Option<&str>) -> String {
-        let Some(time) = time else {
-            return "never".into();
+    /// One query; a second one where the views of schema sessctl can't be read, or read another table.
+    async fn read(database: &Database, minutes: i32) -> Result<Self, Failure> {
+        let counts = bind(
+            include_str!("summary/counts.sql"),
+            &[("minutes", Value::Int(minutes.into()))],
+        );
+        let found: Option<Found> = match database.transact("set local jit = off", &counts).await {
+            Err(error) if error.code().is_some_and(|code| UNREADABLE.contains(code)) => None,
+            Err(error) => return Err(database.explain(error, "summary failed").await),
+            Ok(found) => found,
         };
-        match DateTime::parse_from_rfc3339(time) {
-            Ok(then) => match (self.now - then.with_timezone(&Utc)).num_seconds() {
-                seconds @ ..-60 => format!("in {}", span(-seconds)),
-                seconds => format!("{} ago", span(seconds)),
-            },
-            Err(_) => time.to_owned(),
-        }
-    }
-}
-
-/// A time as RFC 3339 in UTC; one that no calendar here holds stays as it is.
-fn utc<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    let time = Option::<String>::deserialize(deserializer)?;
-    Ok(time.map(|time| match DateTime::parse_from_rfc3339(&time) {
-        Ok(parsed) => parsed.with_timezone(&Utc).to_rfc3339_opts(SecondsFormat::Micros, true),
-        Err(_) => time,
-    }))
-}
-
-#[allow(clippy::cast_possible_truncation)]
-fn minutes(minutes: f64) -> String {
-    span((minutes * 60.0) as i64)
-}
-
-impl Report for Summary {
-    fn table(&self, out: &mut Page<'_>) -> io::Result<()> {
-        if self.platforms.is_empty() {
-            return out.line("no session is active");
-        }
-        let mut header = vec!["platform", "active", "average age", "oldest", "latest activity"];
-        if out.styled() {
-            header.push("share");
-        }
-        let mut rows: Vec<Vec<Text>> = Vec::new();
-        for row in &self.platforms {
-            let mut cells: Vec<Text> = vec![
-                row.platform.as_str().into(),
-                count(row.active_count).into(),
-                minutes(row.avg_session_minutes).into(),
-                self.ago(row.oldest_session.as_deref()).into(),
-                self.ago(row.latest_activity.as_deref()).into(),
-            ];
-            if out.styled() {
-                let filled = row.active_count * BAR_WIDTH / self.total_active.max(1);
-                let bar = "█".repeat(usize::try_from(filled.max(1)).unwrap_or(1));
-                cells.push(out.paint(Style::Good, &bar));
+        let is_complete = found.is_some();
+        let found = match found {
+            Some(found) => found,
+            None => {
+                database
+                    .ask(include_str!("summary/view.sql"), &[], "summary failed")
+                    .await?
             }
-            rows.push(cells);
-        }
-        rows.push(vec![
-            out.paint(Style::Bold, "total"),
-            out.paint(Style::Bold, &count(self.total_active)),
-        ]);
-        out.grid(&header, rows)
+        };
+        let total =
+            |number: fn(&Platform) -> Option<u64>| is_complete.then(|| found.platforms.iter().filter_map(number).sum());
+        Ok(Self {
+            now: found.now,
+            filtered: found.filtered,
+            total_active: found.platforms.iter().map(|platform| platform.active_count).sum(),
+            total_idle: total(|platform| platform.idle_count),
+            total_due: total(|platform| platform.due_count),
+            platforms: found.platforms,
+        })
     }
 
-    fn csv(&self) -> Option<Rows> {
-        let header = vec![
-            "platform",
-            "active_count",
-            "avg_session_minutes",
-            "oldest_session",
-            "latest_activity",
-        ];
-        let rows = self.platforms.iter().map(|row| {
-            vec![
-                row.platform.clone(),
-                row.active_count.to_string(),
-                row.avg_session_minutes.to_string(),
-                row.oldest_session.clone().unwrap_or_default(),
-                row.latest_activity.clone().unwrap_or_default(),
-            ]
-        });
-        Some((header, rows.collect()))
+    /// Says what the numbers leave out.
+    fn warn(&self, terminal: &Terminal) {
+        if self.filtered {
+            terminal.warn(
+                "row level security applies to this role, and hides sessions from it: use postgres, or a role with BYPASSRLS",
+            );
+        }
+        if self.total_idle.is_none() {
+            terminal.warn("idle and due sessions are not counted: the view sessctl.session_last_seen can't be read, or reads another table");
+        }
     }
 }

@@ -46,6 +46,7 @@ pub struct Terminal {
     quiet: bool,
     verbose: bool,
     out_styled: bool,
+    out_live: bool,
     err_styled: bool,
     err_live: bool,
 }
@@ -60,12 +61,14 @@ impl Terminal {
             Color::Always => true,
             Color::Never => false,
         };
+        let out_terminal = io::stdout().is_terminal();
         let err_terminal = io::stderr().is_terminal();
         Self {
             format,
             quiet,
             verbose,
-            out_styled: styled(io::stdout().is_terminal()),
+            out_styled: styled(out_terminal),
+            out_live: out_terminal && !is_dumb && !quiet,
             err_styled: styled(err_terminal),
             err_live: err_terminal && !is_dumb && !quiet && styled(err_terminal),
         }
@@ -84,6 +87,23 @@ impl Terminal {
     /// Whether standard output takes colour.
     pub fn styled(&self) -> bool {
         self.out_styled
+    }
+
+    /// Whether a result can be drawn over the one before: a table, on a terminal with a cursor that moves.
+    pub fn redraws(&self) -> bool {
+        self.out_live && self.format == Format::Table
+    }
+
+    /// Writes a result over all that the terminal shows, in one piece, so that it does not flicker.
+    ///
+    /// # Errors
+    /// The writer's.
+    pub fn redraw(&self, report: &dyn Report) -> Result<()> {
+        let mut screen = b"\x1b[H\x1b[2J".to_vec();
+        self.write(report, &mut screen)?;
+        let mut out = io::stdout().lock();
+        out.write_all(&screen)?;
+        Ok(out.flush()?)
     }
 
     /// A line on standard error for who watches; silent with --quiet.

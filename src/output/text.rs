@@ -136,6 +136,23 @@ pub fn span(seconds: i64) -> String {
     }
 }
 
+/// Numbers as bars beside each other, from 0 to the largest one; a blank where there is none. Of more than `width` numbers each
+/// bar shows the largest of as many in a row.
+pub fn sparkline(numbers: &[Option<f64>], width: usize) -> String {
+    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let largest = |numbers: &[Option<f64>]| numbers.iter().flatten().copied().reduce(f64::max);
+    let max = largest(numbers).unwrap_or_default();
+    let bar = |number: f64| {
+        BARS.iter()
+            .rev()
+            .zip(0_u8..)
+            .find(|(_, below)| number > max * f64::from(7 - below) / 8.0)
+    };
+    let bars = numbers.chunks(numbers.len().div_ceil(width.max(1)).max(1)).map(largest);
+    bars.map(|number| number.map_or(' ', |number| bar(number).map_or(BARS[0], |(bar, _)| *bar)))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,6 +184,18 @@ mod tests {
         ] {
             assert_eq!(text.shortened(4), expected);
         }
+    }
+
+    #[test]
+    fn a_sparkline_goes_from_nothing_to_the_largest_number() {
+        let numbers =
+            |numbers: &[i32]| -> Vec<Option<f64>> { numbers.iter().map(|number| Some((*number).into())).collect() };
+        assert_eq!(sparkline(&numbers(&[0, 1, 2, 3, 4, 5, 6, 7, 8]), 60), "▁▁▂▃▄▅▆▇█");
+        assert_eq!(sparkline(&[Some(0.0), None, Some(0.5)], 60), "▁ █");
+        assert_eq!(sparkline(&numbers(&[0, 0]), 60), "▁▁");
+        assert_eq!(sparkline(&[None, None], 60), "  ");
+        assert_eq!(sparkline(&[], 60), "");
+        assert_eq!(sparkline(&numbers(&[0, 8, 0, 0, 4]), 3), "█▁▄");
     }
 
     #[test]

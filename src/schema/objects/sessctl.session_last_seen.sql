@@ -15,5 +15,8 @@ select
     case when s.updated_at <= now() + interval '5 minutes' then s.updated_at end,
     case when s.created_at <= now() + interval '5 minutes' then s.created_at end,
     '-infinity'
-  ) as last_seen
+  ) as last_seen,
+  s.user_id,
+  s.platform,
+  s.last_activity_at
 from only public.user_sessions as s;
