@@ -280,12 +280,15 @@ fn the_place_of_an_error_is_shown_with_a_caret() {
     db.client()
         .batch_execute("alter table public.user_sessions drop column end_reason")
         .unwrap();
-    let run = db
-        .sessctl(&["migrate"])
-        .exits(3)
-        .says("migration V04__maintenance_functions.sql:64:3 failed: column s.end_reason does not exist");
+    let mut lines = include_str!("../migrations/V04__maintenance_functions.sql").lines();
+    let line = 1 + lines.position(|line| line == "  s.end_reason,").unwrap();
+    let run = db.sessctl(&["migrate"]).exits(3).says(&format!(
+        "migration V04__maintenance_functions.sql:{line}:3 failed: column s.end_reason does not exist"
+    ));
+    let margin = " ".repeat(line.to_string().len());
     assert!(
-        run.stderr.contains("\n64 |   s.end_reason,\n   |   ^\n"),
+        run.stderr
+            .contains(&format!("\n{line} |   s.end_reason,\n{margin} |   ^\n")),
         "{}",
         run.stderr
     );
