@@ -278,7 +278,7 @@ fn the_place_of_an_error_is_shown_with_a_caret() {
     let db = Db::fresh(Grants::Closed);
     db.sessctl(&["migrate", "--target", "3"]).ok();
     db.client()
-        .batch_execute("alter table public.user_sessions drop column end_reason")
+        .batch_execute("alter table public.user_sessions drop column end_reason cascade")
         .unwrap();
     let mut lines = include_str!("../migrations/V04__maintenance_functions.sql").lines();
     let line = 1 + lines.position(|line| line == "  s.end_reason,").unwrap();
