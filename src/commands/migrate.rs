@@ -31,14 +31,13 @@ pub struct Args {
     /// The platforms that sessions may have, separated by commas, instead of those of sessctl.toml
     #[arg(long, value_name = "LIST", value_parser = list)]
     platforms: Option<Platforms>,
-    /// Change what clients may depend on without asking: a default, a rule, a policy, a function or a right that the team made, a
-    /// value of a list. On a terminal it asks instead
+    /// Change without asking what clients may depend on: a default, a policy, a function or a right of the team's, a listed value
     #[arg(long)]
     yes: bool,
     /// Put back what drifted of sessctl's own objects, a dropped table too; no migration runs again, no row is lost
     #[arg(long, conflicts_with_all = ["target", "platforms"])]
     repair: bool,
-    /// How long a statement may wait for a lock on a table, and so hold up all who come after it; it is tried some times
+    /// Maximum wait for a table lock (queries queue behind it); retried up to 8 times
     #[arg(long, value_name = "TIME", value_parser = timeout, default_value = "200ms")]
     lock_timeout: Duration,
     /// How long to wait for another migrate
