@@ -61,7 +61,7 @@ impl Database {
         }
     }
 
-    /// Who holds a lock on the table, and what to do about it. No transaction may be open.
+    /// The session that holds a lock on the table, and what to do about it. No transaction may be open.
     pub async fn who_holds(&self) -> Option<String> {
         let holder: Option<holder::Holder> = self.json(include_str!("holder.sql"), &[]).await.ok()?;
         holder.map(|holder| holder.hint())

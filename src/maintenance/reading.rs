@@ -114,7 +114,7 @@ impl Run<'_> {
     }
 
     /// Cuts a list of sessions into what is read at once. One that is too large is left, and counted as failed. One that was taken is
-    /// left out: a scan in the order of time that goes on in the order of rows begins anew.
+    /// left out: a scan in the order of time that goes on in the order of rows begins again.
     fn chunks<'a>(&mut self, candidates: &'a str, taken: &mut HashSet<u64>) -> Vec<Vec<Candidate<'a>>> {
         let mut chunks: Vec<Vec<Candidate<'a>>> = Vec::new();
         let mut left = 0;

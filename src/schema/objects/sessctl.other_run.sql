@@ -1,6 +1,6 @@
--- The run of a job that keeps run_id out: what its record says, and the process that holds the job's lock. Times in seconds. Who holds it
--- is seen by everybody, since when not by every role. is_repeated: it has kept another run out before. is_stuck: it runs for so long
--- that the work may never be done.
+-- The run of a job that keeps run_id out: what its record says, and the process that holds the job's lock. Times in seconds. Every role
+-- sees the process; only some see since when it has been in a transaction. is_repeated: it has kept another run out before.
+-- is_stuck: it has been running for so long that the work may never be done.
 create or replace function sessctl.other_run(
   job_name text,
   run_id uuid default null,
