@@ -192,8 +192,9 @@ fn backends_terminated_at_random_moments_leave_the_count_right() {
                 let sql = "select count(pg_terminate_backend(pid)) from pg_stat_activity
                            where datname = $1 and application_name like 'sessctl/%'";
                 for round in 0_u64.. {
-                    // A fixed sequence of uneven pauses, some of them too long for a retry to run dry.
-                    thread::sleep(Duration::from_millis(150 + round * 37 % 190));
+                    // A fixed sequence of uneven pauses, some of them too long for a retry to run dry. They grow: a slow machine gets
+                    // to the end too.
+                    thread::sleep(Duration::from_millis(150 + round * 37 % 190 + round * 10));
                     if over.load(Ordering::Relaxed) {
                         break;
                     }

@@ -125,7 +125,7 @@ fn summary_says_of_active_sessions_what_the_view_says() {
             assert_eq!(our[key], view[key], "{key}");
         }
         let [ours, views] = [our, view].map(|row| row["avg_session_minutes"].as_f64().unwrap());
-        // The clock went on between the two.
+        // Time passes between the two.
         assert!((ours..ours + 10.0).contains(&views), "{ours} {views}");
     }
 }
