@@ -559,13 +559,17 @@ const WAYS: [&str; 7] = [
 fn once_archived_nothing_is_deleted_without_an_archive_by_whichever_way() {
     let (db, mut client) = db();
     let (_parent, dir) = folder();
-    // It need not have had anything to do.
+    // It need not have had anything to do, and neither has what is refused.
     db.sessctl(&archive(&dir, &[])).ok();
-    seed(&mut client, 10, 1.0);
-    for way in WAYS {
-        let error = client.batch_execute(way).unwrap_err().to_string();
-        assert!(error.contains("error"), "{way}: {error}");
-        assert_eq!(sessions(&mut client), 10, "{way}");
+    for rows in [0, 10] {
+        seed(&mut client, rows, 1.0);
+        for way in WAYS {
+            let error = client.batch_execute(way).unwrap_err();
+            let error = error.as_db_error().unwrap().message();
+            assert!(error.contains("requires an archive"), "{way}: {error}");
+            assert_eq!(sessions(&mut client), i64::from(rows), "{way}");
+        }
+        db.sessctl(&["cleanup"]).exits(3);
     }
     let mut api = db.api("service_role", None);
     let refused = api.batch_execute("select public.cleanup_old_sessions(90)").unwrap_err();

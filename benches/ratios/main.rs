@@ -1,5 +1,5 @@
 //! Ratios against the floor, the two sides in turn in one run:
-//! `cargo bench --bench ratios -- [--rows 2200000] [--runs 3] [--only NAME] [--fsync on]`.
+//! `cargo bench --bench ratios -- [--rows 2200000] [--runs 3] [--only NAME,NAME] [--fsync on]`.
 //!
 //! Both sides of every pair start from a copy of one template database, so the state is the same; a ratio is the median
 //! of the pairs' ratios. No ratio is asserted: times belong to the machine and its other guests.
@@ -25,7 +25,7 @@ use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
 use common::heartbeats::Chance;
-use common::{ORIGINAL_SCRIPT, Run, block_on, sessctl};
+use common::{ORIGINAL_SCRIPT, Run, block_on, number, sessctl};
 use postgres::{Client, NoTls};
 use sessctl::sandbox::{Grants, Options, Sandbox};
 
@@ -70,6 +70,7 @@ const fn data(name: &'static str, order: &'static str, ended: u64, active: u64, 
 const CORRELATED: Data = data("correlated", "time", 2000, 200, 100);
 const SHUFFLED: Data = data("shuffled", "shuffled", 2000, 200, 100);
 const ONE_MOMENT: Data = data("one_moment", "moment", 1000, 200, 100);
+const ONE_MOMENT_TENTH: Data = data("one_moment_tenth", "moment", 100, 200, 100);
 const CROWD: Data = data("crowd", "time", 1, 1000, 1);
 const FRESH: Data = data("fresh", "time", 1, 100, 0);
 const FEW: Data = data("few", "time", 100, 1, 0);
@@ -154,7 +155,7 @@ const SWEEP: Batches = Batches {
     ..CLEANUP
 };
 
-const BATCHES: [Batches; 10] = [
+const BATCHES: [Batches; 11] = [
     CLEANUP,
     Batches {
         name: "cleanup-shuffled",
@@ -210,10 +211,20 @@ const BATCHES: [Batches; 10] = [
         goal: 1.2,
         ..SWEEP
     },
+    Batches {
+        name: "anonymize",
+        what: "anonymize 1 M of 2.2 M",
+        sessctl: &["anonymize", "--days", "90"],
+        floor: "update public.user_sessions set ip_address = null, user_agent = null, location_info = '{}'
+            where ended_at < now() - interval '2160 hours' and status not in ('active', 'idle')",
+        goal: 1.1,
+        longest: Some(20.0),
+        ..CLEANUP
+    },
 ];
 
 /// Whole processes that find nothing to do, against `psql -c 'select 1'`.
-const IDLE: [(&str, &str, &Data, &[&str]); 3] = [
+const IDLE: [(&str, &str, &Data, &[&str]); 4] = [
     (
         "idle-cleanup",
         "cleanup, nothing to do on 2.2 M",
@@ -225,6 +236,12 @@ const IDLE: [(&str, &str, &Data, &[&str]); 3] = [
         "sweep, none of 1 k active",
         &FEW,
         &["end-inactive", "--minutes", "1440"],
+    ),
+    (
+        "idle-anonymize",
+        "anonymize, nothing to do on 2.2 M",
+        &CORRELATED,
+        &["anonymize", "--days", "400"],
     ),
     ("idle-migrate", "migrate, nothing to do", &CORRELATED, &["migrate"]),
 ];
@@ -321,10 +338,17 @@ impl Lab {
     }
 
     fn copy(&self, data: &'static Data) -> Copy<'_> {
-        if !self.templates.borrow().contains(&data.name) {
-            self.load(data);
-            self.templates.borrow_mut().push(data.name);
+        let mut templates = self.templates.borrow_mut();
+        match templates.iter().position(|name| *name == data.name) {
+            Some(at) => drop(templates.remove(at)),
+            None => {
+                self.make_room(&mut templates);
+                self.load(data);
+            }
         }
+        // The one used last is dropped last.
+        templates.push(data.name);
+        drop(templates);
         let copy = Copy {
             lab: self,
             name: format!("copy_{}", self.copies.get()),
@@ -338,6 +362,19 @@ impl Lab {
         self.superuser("postgres", &sql);
         self.superuser("postgres", "checkpoint");
         copy
+    }
+
+    /// Drops the templates used longest ago, where all of them take too much of the disk.
+    fn make_room(&self, templates: &mut Vec<&'static str>) {
+        const LIMIT: i64 = 30_000_000_000;
+        let sizes = "select sum(pg_database_size(datname))::int8 from pg_database";
+        let admin = self.sandbox.admin("postgres");
+        while !templates.is_empty() && number(&mut Client::connect(&admin, NoTls).unwrap(), sizes) > LIMIT {
+            self.superuser(
+                "postgres",
+                &format!("drop database {} with (force)", templates.remove(0)),
+            );
+        }
     }
 
     fn load(&self, data: &Data) {
@@ -404,7 +441,9 @@ impl Lab {
 
     fn batches(&self, case: &Batches) -> Vec<Row> {
         let changes = self.count(case.data.stale) > 0;
-        let runs = if changes { self.runs * case.times } else { QUICK_RUNS };
+        // What is short on a small table is not on a large one.
+        let times = (case.times * 2_200_000 / usize::try_from(self.rows).unwrap()).clamp(1, case.times);
+        let runs = if changes { self.runs * times } else { QUICK_RUNS };
         let (mut floor, mut ours, mut longest, mut batches) = (vec![], vec![], vec![], vec![]);
         let kept = (!changes).then(|| self.copy(case.data));
         for _ in 0..runs {
@@ -424,7 +463,10 @@ impl Lab {
             longest.extend(log.map(|log| self.longest_transaction(log)));
             drop((snapshot, fresh));
             batches.push(result["batches"].as_f64().unwrap());
-            let done = result["deleted"].as_u64().or(result["ended"].as_u64()).unwrap();
+            let done = ["deleted", "ended", "anonymized"]
+                .iter()
+                .find_map(|key| result[key].as_u64());
+            let done = done.unwrap();
             // Time goes on between the two sides.
             assert!(
                 done.abs_diff(expected) <= 1 + expected / 100,
@@ -520,6 +562,36 @@ impl Lab {
         }]
     }
 
+    /// A cleanup that archives, against one that does not, and the same memory however many sessions go.
+    fn archive(&self) -> Vec<Row> {
+        let archive = |data: &'static Data| {
+            let parent = tempfile::tempdir().unwrap();
+            let dir = parent.path().to_str().unwrap().to_owned();
+            let arguments = [CLEANUP.sessctl, &["--archive", &dir]].concat();
+            let copy = self.copy(data);
+            let begun = Instant::now();
+            let peak = peak_memory(&mut copy.sessctl(&arguments));
+            (ms(begun.elapsed()), peak)
+        };
+        let (mut floor, mut ours, mut peaks) = (vec![], vec![], vec![]);
+        for _ in 0..self.runs {
+            floor.push(self.copy(&CORRELATED).process(CLEANUP.sessctl).0);
+            let (time, peak) = archive(&CORRELATED);
+            ours.push(time);
+            peaks.push(peak);
+        }
+        let (small, large) = (archive(&ONE_MOMENT_TENTH).1, median(&peaks));
+        vec![
+            ratio(
+                "the same cleanup with an archive, against one without",
+                3.0,
+                &floor,
+                &ours,
+            ),
+            memory_row("  peak memory, 100 k and 1 M archived", 64.0, small, large),
+        ]
+    }
+
     /// The sweep without the indexes that only reads use, against one UPDATE with all of them.
     fn minimal_sweep(&self) -> Vec<Row> {
         let pairs = (0..self.runs).map(|_| {
@@ -610,44 +682,17 @@ impl Lab {
     }
 
     fn memory(&self) -> Vec<Row> {
-        let peak = |data: &'static Data, arguments: &[&str]| {
-            let copy = self.copy(data);
-            let mut child = copy
-                .sessctl(arguments)
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .unwrap();
-            let status = format!("/proc/{}/status", child.id());
-            let mut last = 0.0;
-            while child.try_wait().unwrap().is_none() {
-                let text = fs::read_to_string(&status).unwrap_or_default();
-                let high = text
-                    .lines()
-                    .find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next());
-                // The last one: before exec it is the parent's.
-                last = high.map_or(last, |kib| kib.parse::<f64>().unwrap() / 1024.0);
-                sleep(Duration::from_micros(200));
-            }
-            last
-        };
-        let row = |what: &str, small: f64, large: f64| Row {
-            what: what.into(),
-            goal: "the same, ≤ 16 MiB".into(),
-            floor: String::new(),
-            ours: format!("{small:.1}, {large:.1} MiB"),
-            result: format!("{:.2}", large / small),
-            // A page more or less of the allocator's is the same.
-            met: large <= 16.0 && large / small <= 1.1,
-        };
+        let peak = |data: &'static Data, arguments: &[&str]| peak_memory(&mut self.copy(data).sessctl(arguments));
         vec![
-            row(
+            memory_row(
                 "peak memory, cleanup of 1 k and 1 M",
+                16.0,
                 peak(&CROWD, &["cleanup", "--days", "1"]),
                 peak(&CORRELATED, CLEANUP.sessctl),
             ),
-            row(
+            memory_row(
                 "peak memory, sweep of 1 k and 100 k",
+                16.0,
                 peak(&CROWD, SWEEP.sessctl),
                 peak(&CORRELATED, SWEEP.sessctl),
             ),
@@ -671,6 +716,39 @@ impl Lab {
             result: time(longest),
             met: longest <= 250.0,
         }]
+    }
+}
+
+/// The most memory that a process takes, in MiB.
+fn peak_memory(command: &mut Command) -> f64 {
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let file = format!("/proc/{}/status", child.id());
+    let mut last = 0.0;
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        let text = fs::read_to_string(&file).unwrap_or_default();
+        let high = text
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next());
+        // The last one: before exec it is the parent's.
+        last = high.map_or(last, |kib| kib.parse::<f64>().unwrap() / 1024.0);
+        sleep(Duration::from_micros(200));
+    };
+    assert!(status.success());
+    last
+}
+
+/// A large run takes the memory of a small one: a page more or less of the allocator's is the same.
+fn memory_row(what: &str, most: f64, small: f64, large: f64) -> Row {
+    Row {
+        what: what.into(),
+        goal: format!("the same, ≤ {most} MiB"),
+        floor: String::new(),
+        ours: format!("{small:.1}, {large:.1} MiB"),
+        result: format!("{:.2}", large / small),
+        met: large <= most && large / small <= 1.1,
     }
 }
 
@@ -814,7 +892,7 @@ fn option(name: &str) -> Option<String> {
 }
 
 fn main() {
-    let number = |name, default| option(name).map_or(default, |text| text.parse().expect(name));
+    let count = |name, default| option(name).map_or(default, |text| text.parse().expect(name));
     let only = option("--only").unwrap_or_default();
     let fsync = format!("fsync={}", option("--fsync").as_deref().unwrap_or("on"));
     let options = Options {
@@ -823,12 +901,12 @@ fn main() {
     };
     let lab = Lab {
         sandbox: block_on(Sandbox::start(&options)).unwrap(),
-        rows: number("--rows", 2_200_000),
-        runs: usize::try_from(number("--runs", 3)).unwrap(),
+        rows: count("--rows", 2_200_000),
+        runs: usize::try_from(count("--runs", 3)).unwrap(),
         templates: RefCell::default(),
         copies: Cell::default(),
     };
-    let wanted = |name: &str| name.contains(&only);
+    let wanted = |name: &str| only.split(',').any(|part| name.contains(part));
     let mut rows = Vec::new();
     for case in BATCHES.iter().filter(|case| wanted(case.name)) {
         rows.extend(lab.batches(case));
@@ -836,7 +914,8 @@ fn main() {
     for (_, what, data, arguments) in IDLE.iter().filter(|case| wanted(case.0)) {
         rows.extend(lab.idle(what, data, arguments));
     }
-    let others: [(&str, &dyn Fn() -> Vec<Row>); 11] = [
+    let others: [(&str, &dyn Fn() -> Vec<Row>); 12] = [
+        ("archive", &|| lab.archive()),
         ("sweep-minimal", &|| lab.minimal_sweep()),
         ("after-cleanup", &|| lab.after_cleanup()),
         ("summary", &|| lab.summary()),
