@@ -329,6 +329,67 @@ begin
 end
 $$;
 
+-- Whether sessions that ended one after the other lie far from each other.
+create or replace function sessctl.is_shuffled()
+returns boolean
+language sql
+stable
+set search_path = ''
+as $$
+  select exists (
+    select from pg_catalog.pg_stats as s
+    where s.schemaname = 'public' and s.tablename = 'user_sessions' and s.attname = 'ended_at' and abs(s.correlation) < 0.9
+  );
+$$;
+
+-- Whether the index on ended_at leads mostly to deleted sessions that lie far from each other: after a large cleanup of a shuffled
+-- heap, until a vacuum. That comes by itself at this share. Below it the heap is not worth reading: the server marks an entry of a deleted
+-- session when it meets it, and does not follow it again.
+create or replace function sessctl.has_many_dead_entries()
+returns boolean
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+  -- Nearly always the first says no; the other takes longer than all else in a run without work.
+  return pg_stat_get_dead_tuples('public.user_sessions'::regclass)
+      >= greatest(100000, pg_stat_get_live_tuples('public.user_sessions'::regclass) / 5)
+    and sessctl.is_shuffled();
+end
+$$;
+
+-- Is there a session to delete, where others have just been deleted? The index still has their entries. On a shuffled heap each of
+-- them is a page elsewhere, so the heap is read in its own order there.
+create or replace function sessctl.cleanup_is_left(cutoff timestamptz)
+returns boolean
+language plpgsql
+stable
+set search_path = ''
+set plan_cache_mode = force_custom_plan
+set enable_seqscan = off
+set enable_indexscan = on
+set enable_indexonlyscan = on
+set jit = off
+set lock_timeout = '1s'
+as $$
+begin
+  if not sessctl.is_shuffled() then
+    return sessctl.cleanup_is_due(cutoff);
+  end if;
+  perform set_config('enable_indexscan', 'off', true), set_config('enable_indexonlyscan', 'off', true);
+  return exists (
+    select from (
+      select s.ctid from only public.user_sessions as s
+      where s.ended_at < cutoff and s.status not in ('active', 'idle')
+      -- Found by the index on ended_at, and by no other.
+      offset 0
+    ) as a (row_id)
+    where (select true from sessctl.ended_session as s where s.row_id = a.row_id)
+  );
+end
+$$;
+
 -- Is there a session to delete? Stops at the first. Nearly always the index alone says that there is none: see sessctl.settle_due.
 -- In the order of that index: right after a cleanup the statistics have sessions everywhere, and another one would be read instead.
 create or replace function sessctl.cleanup_is_due(cutoff timestamptz)
@@ -342,6 +403,9 @@ set jit = off
 set lock_timeout = '1s'
 as $$
 begin
+  if sessctl.has_many_dead_entries() then
+    return sessctl.cleanup_is_left(cutoff);
+  end if;
   if (
     select true
     from only public.user_sessions as s
@@ -571,10 +635,7 @@ as $$
 declare
   pages bigint;
 begin
-  if not exists (
-    select from pg_catalog.pg_stats as s
-    where s.schemaname = 'public' and s.tablename = 'user_sessions' and s.attname = 'ended_at' and abs(s.correlation) < 0.9
-  ) then
+  if not sessctl.is_shuffled() then
     return false;
   end if;
   pages := pg_relation_size('public.user_sessions') / current_setting('block_size')::bigint;
@@ -619,7 +680,9 @@ declare
   rows_a_page double precision;
   next_page bigint;
 begin
-  if "position" is null or "position" not like '(%' then
+  if "position" is null and sessctl.has_many_dead_entries() then
+    "position" := '(0,0)';
+  elsif "position" is null or "position" not like '(%' then
     from_time := coalesce("position", '-infinity')::timestamptz;
     select s.ended_at into next_time
     from only public.user_sessions as s
@@ -2128,7 +2191,7 @@ begin
     else
       select l.locked, l.free, l.kept, l.kept_by, l.prevented_by into leftover
       from sessctl.cleanup_leftovers(s.cutoff) as l
-      where sessctl.cleanup_is_due(s.cutoff);
+      where sessctl.cleanup_is_left(s.cutoff);
     end if;
     leftover.free := greatest(leftover.free - s.failed, 0);
     s.idle_scans := case when s.scan_done = 0 then s.idle_scans + 1 else 0 end;

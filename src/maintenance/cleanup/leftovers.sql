@@ -2,5 +2,5 @@
 select coalesce((
   select to_json(l)
   from sessctl.cleanup_leftovers(:cutoff) as l
-  where sessctl.cleanup_is_due(:cutoff)
+  where sessctl.cleanup_is_left(:cutoff)
 ), 'null')::text

@@ -11,6 +11,9 @@ set jit = off
 set lock_timeout = '1s'
 as $$
 begin
+  if sessctl.has_many_dead_entries() then
+    return sessctl.cleanup_is_left(cutoff);
+  end if;
   if (
     select true
     from only public.user_sessions as s

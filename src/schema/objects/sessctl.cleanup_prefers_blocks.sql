@@ -11,10 +11,7 @@ as $$
 declare
   pages bigint;
 begin
-  if not exists (
-    select from pg_catalog.pg_stats as s
-    where s.schemaname = 'public' and s.tablename = 'user_sessions' and s.attname = 'ended_at' and abs(s.correlation) < 0.9
-  ) then
+  if not sessctl.is_shuffled() then
     return false;
   end if;
   pages := pg_relation_size('public.user_sessions') / current_setting('block_size')::bigint;

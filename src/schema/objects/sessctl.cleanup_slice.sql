@@ -29,7 +29,9 @@ declare
   rows_a_page double precision;
   next_page bigint;
 begin
-  if "position" is null or "position" not like '(%' then
+  if "position" is null and sessctl.has_many_dead_entries() then
+    "position" := '(0,0)';
+  elsif "position" is null or "position" not like '(%' then
     from_time := coalesce("position", '-infinity')::timestamptz;
     select s.ended_at into next_time
     from only public.user_sessions as s

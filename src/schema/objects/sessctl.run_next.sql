@@ -86,7 +86,7 @@ begin
     else
       select l.locked, l.free, l.kept, l.kept_by, l.prevented_by into leftover
       from sessctl.cleanup_leftovers(s.cutoff) as l
-      where sessctl.cleanup_is_due(s.cutoff);
+      where sessctl.cleanup_is_left(s.cutoff);
     end if;
     leftover.free := greatest(leftover.free - s.failed, 0);
     s.idle_scans := case when s.scan_done = 0 then s.idle_scans + 1 else 0 end;
