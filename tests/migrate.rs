@@ -8,7 +8,7 @@ use std::time::Duration;
 use sessctl::sandbox::Grants;
 
 use crate::common::running::Running;
-use crate::common::{BOTH_GENERATIONS, Db, Run, clean, not_run, server, sessctl};
+use crate::common::{BOTH_GENERATIONS, Db, Run, clean, is_thorough, not_run, server, sessctl};
 
 pub fn latest() -> i32 {
     sessctl::migrations::all().last().unwrap().version()
@@ -387,7 +387,8 @@ fn kill(mut child: Child) {
 
 #[test]
 fn a_migrate_killed_at_any_moment_is_finished_by_the_next() {
-    for round in 0..100_u64 {
+    let rounds: u64 = if is_thorough() { 200 } else { 40 };
+    for round in 0..rounds {
         let db = Db::fresh(BOTH_GENERATIONS[(round % 2) as usize]);
         if round % 2 == 0 {
             db.client().batch_execute(crate::common::ORIGINAL_SCRIPT).unwrap();

@@ -51,6 +51,11 @@ pub fn not_run(why: &str) {
     std::io::stderr().write_all(line.as_bytes()).unwrap();
 }
 
+/// Whether each case runs in each setting, as `make test-matrix` has it, and not in one of them by turns.
+pub fn is_thorough() -> bool {
+    std::env::var_os("SESSCTL_THOROUGH").is_some()
+}
+
 /// A connection string as the sandbox writes them.
 pub fn url_as(role: &str, password: &str, port: u16, database: &str) -> String {
     format!("postgresql://{role}:{password}@127.0.0.1:{port}/{database}?sslmode=disable")
