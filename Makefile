@@ -7,7 +7,7 @@ export RUST_TEST_THREADS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN)))
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
-demo: server ## Watch the whole job run on a throwaway local PostgreSQL
+demo: server ## Watch the whole job run on a temporary local PostgreSQL
 	@echo 'building sessctl, the first time for some minutes' >&2
 	@$(CARGO) run --locked --quiet -- demo
 
@@ -26,7 +26,8 @@ test-matrix: ## Run all tests on PostgreSQL 15 to 18, or on some (ARGS='17 /fold
 test-upgrade: test-server ## Run an earlier version's maintenance on this schema (REV=v0.1.0)
 	scripts/test-upgrade $(REV)
 
-lint: ## Check formatting and lints
+lint: ## Check formatting, lints and words
+	scripts/check-words
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --all-targets --locked -- -D warnings
 
@@ -36,7 +37,7 @@ snapshot: test-server ## Write src/schema/snapshot.txt, what the migrations make
 golden: test-server ## Update tests/golden to what the program prints
 	SESSCTL_WRITE_GOLDEN=1 $(CARGO) test --locked --test suite golden::
 
-picture: test-server ## Make the README's picture of a terminal anew from what the demo prints
+picture: test-server ## Write the README's picture of a terminal from what the demo prints
 	SESSCTL_WRITE_PICTURE=1 $(CARGO) test --locked --test suite the_picture
 
 bench: server ## Measure maintenance against single statements (ARGS='--rows 200000')

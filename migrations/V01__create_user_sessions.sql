@@ -1,5 +1,5 @@
 -- The table, with row level security on in the transaction that creates it.
--- On a database that has it already (the script pasted by hand, whole or in part) the same statements bring columns,
+-- On a database that has it already (the original script, completely or in part) the same statements bring columns,
 -- constraints and settings to the state of a fresh one: rows, extra columns and extra indexes stay.
 -- (squawk's rules against such statements are off: where they change nothing they cost no scan.)
 -- What a team added stays too, where it touches no promise: defaults of user_id, session_id and platform, FORCE ROW LEVEL SECURITY,
@@ -151,7 +151,7 @@ begin
 end
 $$;
 
--- Indexes: the one that repeats the UNIQUE constraint goes, and so does one that bears a name of ours over other columns.
+-- Indexes: the one that repeats the UNIQUE constraint is dropped, and so is one that has a name of ours over other columns.
 -- An empty table gets them here, but for those that migrate was told to leave out, as JSON in a setting; with rows in it each is
 -- built concurrently, by a migration of its own.
 do $$

@@ -228,7 +228,7 @@ fn the_tables_of_a_fresh_migration_are_never_readable_without_row_level_security
     );
 }
 
-/// Objects that whoever may create in public plants, so that a superior's tools run them.
+/// Objects that a role with CREATE on public plants, so that a superuser's tools run them.
 const TRAPS: &str = "
     create table public.sprung (name text);
     grant insert on public.sprung to public;

@@ -1,4 +1,4 @@
-//! Databases made by hand: each is brought to exactly the state of a fresh one, and no row or extra of the user's is lost.
+//! Databases made manually: each is brought to exactly the state of a fresh one, and no row or extra of the user's is lost.
 
 use sessctl::sandbox::Grants;
 

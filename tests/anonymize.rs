@@ -65,11 +65,11 @@ fn only_sessions_that_ended_long_ago_at_a_plausible_time_are_anonymized_and_no_t
             "('{USER}', '{name}', 'web', '{status}', now() - interval '400 days', {ended}, '203.0.113.77', 'agent', '{{\"city\": \"X\"}}', {seen}, {seen})"
         )
     };
-    let (long_ago, lately) = ("now() - interval '40 days'", "now() - interval '20 days'");
+    let (long_ago, recently) = ("now() - interval '40 days'", "now() - interval '20 days'");
     let plain = [
         session("old", "ended", long_ago, long_ago),
         session("old timeout", "timeout", long_ago, long_ago),
-        session("young", "ended", lately, lately),
+        session("young", "ended", recently, recently),
         session("active", "active", "null", long_ago),
         session("idle", "idle", "null", long_ago),
         session("revived", "active", long_ago, long_ago),
@@ -78,7 +78,7 @@ fn only_sessions_that_ended_long_ago_at_a_plausible_time_are_anonymized_and_no_t
     let implausible = [
         session("without an end", "ended", "null", long_ago),
         session("ends in 2099", "timeout", "'2099-01-01'", long_ago),
-        session("ends before its start", "ended", "'2001-01-01'", lately),
+        session("ends before its start", "ended", "'2001-01-01'", recently),
     ];
     let columns = "user_id, session_id, platform, status, started_at, ended_at, ip_address, user_agent, location_info, updated_at, last_heartbeat_at";
     client

@@ -398,7 +398,7 @@ fn a_signal_and_a_lost_connection_together_count_no_batch_that_was_rolled_back()
     assert_eq!(proxy.cuts_made(), 1);
     let table = number(&mut db.admin(), BOTH_COMMANDS[0].2);
     assert_counts(&run, "ended", table);
-    assert!(table < DUE, "the run went on");
+    assert!(table < DUE, "the run continued");
 }
 
 #[test]

@@ -247,7 +247,7 @@ fn cleanup_deletes_what_ended_long_ago_and_never_a_session_that_lives_again() {
             "'ended', '-infinity'".into(),
         ),
         (
-            "kept: lately",
+            "kept: recent",
             "status, ended_at",
             "'ended', now() - interval '89 days'".into(),
         ),
@@ -695,7 +695,7 @@ fn plpgsql_check_finds_nothing_in_any_function() {
 #[test]
 fn heartbeats_beside_sweeps_keep_every_session_that_sends_them_and_each_end_is_counted_once() {
     let count = heartbeats::beside_sweeps(20_261_124, |steps| steps == 400);
-    assert!(count.seen_ended > 100, "too little went on: {count:?}");
+    assert!(count.seen_ended > 100, "too few ended: {count:?}");
 }
 
 #[test]

@@ -440,7 +440,7 @@ fn rows_that_do_not_fit_are_told_and_the_old_rule_stays() {
         .unwrap();
     let left_behind = "select count(*) from (
         select relname from pg_class union all select conname from pg_constraint) as n (name) where name like '%\\_repair'";
-    for (which, mended) in [
+    for (which, repaired) in [
         ("platform", "platform = 'web'"),
         ("session_id", "session_id = id::text"),
         ("status", "status = 'ended', ended_at = now()"),
@@ -453,7 +453,7 @@ fn rows_that_do_not_fit_are_told_and_the_old_rule_stays() {
         let sql = "select count(*) from pg_constraint where conname = 'user_sessions_status_check'";
         assert_eq!(number(&mut client, sql), 1);
         client
-            .batch_execute(&format!("update public.user_sessions set {mended}"))
+            .batch_execute(&format!("update public.user_sessions set {repaired}"))
             .unwrap();
     }
     db.sessctl(&["migrate", "--repair", "--yes"]).ok();

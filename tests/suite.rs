@@ -7,6 +7,7 @@ mod access;
 mod adoption;
 mod anonymize;
 mod archive;
+mod clients;
 mod config;
 mod doctor;
 mod entry_points;

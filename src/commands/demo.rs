@@ -23,7 +23,7 @@ const STEPS: [&[&str]; 6] = [
     &["verify"],
 ];
 
-/// Watch the whole job run on a throwaway local PostgreSQL
+/// Watch the whole job run on a temporary local PostgreSQL
 #[derive(ClapArgs, Debug)]
 pub struct Args {
     #[command(flatten)]
@@ -48,7 +48,7 @@ impl Args {
     async fn show(&self, context: &Context<'_>) -> Result<Box<dyn Report>> {
         let terminal = context.terminal;
         let mut out = io::stdout();
-        terminal.note("starting a throwaway PostgreSQL in the shape of a Supabase project");
+        terminal.note("starting a temporary PostgreSQL in the shape of a Supabase project");
         let sandbox = Sandbox::start(&self.shape.options()).await?;
         let program = std::env::current_exe().context("can't find this program's file")?;
         let color = if terminal.styled() { "always" } else { "never" };

@@ -19,10 +19,10 @@ use crate::output::Report;
 use dry_run::DryRun;
 use report::Outcome;
 
-/// Bring the database to this version's schema, fresh or made by hand
+/// Bring the database to this version's schema, new or made manually
 #[derive(ClapArgs, Debug)]
 pub struct Args {
-    /// Print the SQL that is pending, and what it would take away (with --verbose each right); change nothing
+    /// Print the pending SQL and what it drops, replaces or revokes (with --verbose each right); change nothing
     #[arg(long)]
     dry_run: bool,
     /// Stop at this version

@@ -1,4 +1,4 @@
-//! `sessctl sandbox`: a throwaway PostgreSQL in a Supabase project's shape.
+//! `sessctl sandbox`: a temporary PostgreSQL in a Supabase project's shape.
 
 use std::ffi::OsString;
 use std::io;
@@ -37,7 +37,7 @@ impl Shape {
     }
 }
 
-/// Start a throwaway local PostgreSQL in the shape of a Supabase project
+/// Start a temporary local PostgreSQL in the shape of a Supabase project
 ///
 /// With a command: runs it with DATABASE_URL set, and exits with its code. Without: prints the connection string and
 /// waits for Ctrl-C. Nothing is left behind either way.
@@ -55,7 +55,7 @@ pub struct Args {
 
 impl Args {
     pub async fn run(&self, context: &Context<'_>) -> Result<Box<dyn Report>> {
-        context.terminal.note("starting a throwaway PostgreSQL");
+        context.terminal.note("starting a temporary PostgreSQL");
         let options = Options {
             pg_cron: self.pg_cron,
             ..self.shape.options()

@@ -26,7 +26,7 @@ pub enum QueryError {
     Shape(#[from] serde_json::Error),
 }
 
-// By hand, so that the driver's error is not its source: its text has the detail, which may show a row.
+// Not derived, so that the driver's error is not its source: its text has the detail, which may show a row.
 impl From<Error> for QueryError {
     fn from(error: Error) -> Self {
         Self::Server(error)

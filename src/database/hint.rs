@@ -253,7 +253,7 @@ fn login_hint(db: &DbError, is_expanded: bool) -> Option<Hint> {
         )
     } else if says(&["ecircuitbreaker", "circuit breaker"]) {
         (
-            "too many failed logins: stop all clients, wait two minutes, then mend the password",
+            "too many failed logins: stop all clients, wait two minutes, then correct the password",
             false,
         )
     } else if says(&["allow_list", "allow list"]) {

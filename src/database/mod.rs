@@ -42,7 +42,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// What an answer that the server cuts off at the limit has to arrive.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// How long a cancel request and a goodbye may take.
+/// How long a cancel request and closing the connection may take.
 const CANCEL_TIMEOUT: Duration = Duration::from_millis(700);
 const GOODBYE_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -182,7 +182,7 @@ impl Database {
         self.is_given_up.load(Ordering::Relaxed) || self.client.is_closed()
     }
 
-    /// Ends the connection without a goodbye: whatever waits for an answer hears that it is closed.
+    /// Drops the connection without closing it: whatever waits for an answer hears that it is closed.
     pub(crate) fn give_up(&self) {
         self.is_given_up.store(true, Ordering::Relaxed);
         self.driver.abort();
@@ -368,7 +368,7 @@ impl Database {
         }
     }
 
-    /// Says goodbye, so that a pooler sees a clean end.
+    /// Closes the connection, so that a pooler sees a clean end.
     pub async fn close(self) {
         drop(self.client);
         let _ = timeout(GOODBYE_TIMEOUT, self.driver).await;

@@ -275,7 +275,7 @@ fn explain_rustls(error: &rustls::Error, host: &str) -> String {
         }
         _ => format!(
             "the server's certificate can't be verified ({bad}): \
-             have it issued anew, or use sslmode=require, which verifies nothing"
+             have it issued again, or use sslmode=require, which verifies nothing"
         ),
     }
 }

@@ -20,8 +20,8 @@ struct Run {
     job: i64,
     failed: bool,
     message: Option<String>,
-    lately: u64,
-    failed_lately: u64,
+    recent: u64,
+    failed_recent: u64,
 }
 
 pub(super) async fn check(scene: &Scene<'_>) -> Answer {
@@ -93,8 +93,8 @@ fn judge(version: &str, jobs: &[CronJob], facts: &Facts, install: &str) -> Findi
 
 fn described(job: &CronJob, run: Option<&Run>) -> String {
     let failed = match run {
-        Some(run) if run.failed_lately > 0 => {
-            format!("; {} of the last {} runs failed", run.failed_lately, run.lately)
+        Some(run) if run.failed_recent > 0 => {
+            format!("; {} of the last {} runs failed", run.failed_recent, run.recent)
         }
         _ => String::new(),
     };
@@ -104,9 +104,9 @@ fn described(job: &CronJob, run: Option<&Run>) -> String {
 fn failure(job: &CronJob, run: &Run) -> String {
     let message = run.message.as_deref().unwrap_or("no message");
     let first_line = message.lines().next().unwrap_or_default();
-    let before = match run.failed_lately {
+    let before = match run.failed_recent {
         0 | 1 => String::new(),
-        failed => format!(" ({failed} of the last {} runs failed)", run.lately),
+        failed => format!(" ({failed} of the last {} runs failed)", run.recent),
     };
     format!("the last run of {} failed: {first_line}{before}", job.name)
 }
@@ -143,8 +143,8 @@ mod tests {
             job,
             failed: true,
             message: Some("ERROR: out of luck\nCONTEXT: here".into()),
-            lately: 50,
-            failed_lately: 2,
+            recent: 50,
+            failed_recent: 2,
         }
     }
 

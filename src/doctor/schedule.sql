@@ -10,8 +10,8 @@ select json_build_object(
       'failed', newest.status = 'failed',
       -- The lines below the first may show a row.
       'message', split_part(newest.return_message, E'\n', 1),
-      'lately', lately.runs,
-      'failed_lately', lately.failed
+      'recent', recent.runs,
+      'failed_recent', recent.failed
     ))
     from cron.job as j
     cross join lateral (
@@ -26,7 +26,7 @@ select json_build_object(
       from (
         select d.status from cron.job_run_details as d where d.jobid = j.jobid order by d.runid desc limit 50
       ) as l
-    ) as lately
+    ) as recent
     where j.jobname = any ($1)
   ), '[]')
 )::text

@@ -200,7 +200,7 @@ impl QueryError {
 }
 
 /// Whether a function that is not sessctl's raised it: a trigger's, about a row, unless it says that the server lacks something
-/// (class 53), which no other row mends.
+/// (class 53), which affects every other row too.
 fn is_raised_elsewhere(db: &DbError) -> bool {
     let innermost = db.where_().and_then(|context| context.lines().next());
     !db.code().code().starts_with("53")

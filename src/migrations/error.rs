@@ -102,7 +102,7 @@ async fn hint(database: &Database, db: &DbError) -> Option<String> {
     ];
     if about_rows.contains(code) {
         return Some(
-            "rows of public.user_sessions don't fit the schema; nothing of this migration was kept: mend those rows, \
+            "rows of public.user_sessions don't fit the schema; nothing of this migration was kept: correct those rows, \
              then run sessctl migrate again"
                 .into(),
         );

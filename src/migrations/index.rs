@@ -1,7 +1,7 @@
 //! A migration that builds one index, concurrently and so outside any transaction; and the drop of one.
 //!
 //! No lock of ours can span such a build, so the catalog says how things stand: an index that is valid is done, one that
-//! somebody builds is waited for, and one that a dead build left invalid is dropped and built anew.
+//! somebody builds is waited for, and one that a dead build left invalid is dropped and built again.
 
 use std::cell::Cell;
 use std::convert::Infallible;

@@ -1,4 +1,4 @@
--- How an index of public.user_sessions stands: there or not, valid or not, and whether a build is at work on the table
+-- How an index of public.user_sessions stands: there or not, valid or not, and whether a build is running on the table
 -- (by a process whose client may be long gone). $1: the index's name.
 select json_build_object(
   'exists', i.indexrelid is not null,

@@ -1,4 +1,4 @@
-//! What migrate does, as SQL that somebody else runs: by hand, or with the supabase CLI.
+//! What migrate does, as SQL that is run elsewhere: with psql, or with the supabase CLI.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! A throwaway PostgreSQL in the shape of a Supabase project: for the demo, the tests, and a look without risk.
+//! A temporary PostgreSQL in the shape of a Supabase project: for the demo, the tests, and a look without risk.
 
 mod binaries;
 mod folder;
@@ -106,7 +106,7 @@ impl Sandbox {
             "listen_addresses=127.0.0.1".into(),
             "max_connections=200".into(),
             "wal_level=logical".into(),
-            // A throwaway server has nothing to keep through a power cut.
+            // A temporary server has nothing to keep through a power cut.
             "fsync=off".into(),
             "full_page_writes=off".into(),
         ];

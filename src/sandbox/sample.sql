@@ -1,4 +1,4 @@
--- Some thousand sessions on five platforms: active, silent, idle, ended lately and long ago. Run as postgres.
+-- Some thousand sessions on five platforms: active, inactive, idle, ended recently and past retention. Run as postgres.
 insert into auth.users (id, email)
 select md5('user ' || n)::uuid, 'user' || n || '@example.com'
 from generate_series(1, 800) as n;

@@ -73,7 +73,7 @@ facts (object, properties) as (
   from owners as o
   union all
   select format('%s %s', r.kind, r.name), json_build_object(
-    -- obj_description would be planned anew for each row.
+    -- obj_description would be planned again for each row.
     'comment', case when r.nspname = 'public' then (
       select d.description from pg_catalog.pg_description as d
       where d.objoid = r.oid and d.classoid = 'pg_catalog.pg_class'::regclass and d.objsubid = 0
@@ -86,7 +86,7 @@ facts (object, properties) as (
     end,
     'row level security', case when r.relkind = 'r' then case when r.relrowsecurity then 'on' else 'off' end end,
     'force row level security', case when r.relkind = 'r' then case when r.relforcerowsecurity then 'on' else 'off' end end,
-    -- Up to version 15 each column of a view bears its table's name or alias, later only where two tables are read.
+    -- Up to version 15 each column of a view has its table's name or alias, later only where two tables are read.
     -- A function or type of a schema with such a name keeps it.
     'definition', case when r.relkind in ('v', 'm') then
       trim(regexp_replace(regexp_replace(pg_catalog.pg_get_viewdef(r.oid), '(?<![:''])\m(s|user_sessions)\.(?!\w+\()', '', 'g'), '\s*\n\s*', E'\n', 'g'))

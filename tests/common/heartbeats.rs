@@ -81,7 +81,7 @@ pub fn beside_sweeps(seed: u64, enough: impl Fn(u64) -> bool + Sync) -> Count {
             })
             .collect();
         let lives: Vec<_> = clients.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
-        // Before the first panic goes on: the sweepers would run for ever.
+        // Before the first panic goes on: the sweepers would never end.
         over.store(true, Ordering::Relaxed);
         for sweeper in sweepers {
             let (sweeps, ended) = sweeper.join().unwrap();

@@ -100,7 +100,7 @@ impl PgBouncer {
 
 impl Drop for PgBouncer {
     fn drop(&mut self) {
-        // It holds nothing worth a goodbye.
+        // It holds nothing that needs a clean shutdown.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

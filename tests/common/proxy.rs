@@ -48,7 +48,7 @@ impl Message {
 #[derive(Clone, Debug, Default)]
 pub struct Record {
     pub messages: Vec<Message>,
-    /// Times that the client sent something and waited for the answer, after the connection stood. Its goodbye is none.
+    /// Times that the client sent something and waited for the answer, after the connection stood. Its closing message does not count.
     pub round_trips: usize,
     /// The SQLSTATEs of the server's errors.
     pub errors: Vec<String>,

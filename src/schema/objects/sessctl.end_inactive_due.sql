@@ -1,6 +1,6 @@
 -- The sessions to end, at most max_rows, page by page as they are stored, from the page of row "from_page_of" on. That page
 -- comes again, since the rows of one page come in no order; those ended meanwhile do not. No plan is left that has the pages
--- in another order. max_rows: more than fit on a page, or a page of rows that somebody holds would come again without end.
+-- in another order. max_rows: more than fit on a page, or a page of locked rows would come again without end.
 -- By the index on the active ones: the cost follows their number, not the size of the table. Only where they are most of
 -- the table, it is read from end to end.
 create or replace function sessctl.end_inactive_due(
