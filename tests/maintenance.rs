@@ -517,7 +517,7 @@ fn random_tables_are_swept_and_cleaned_as_plain_sql_says() {
         let rows = if batch == "1" { 60 } else { 3000 };
         let (db, mut client) = db();
         random_sessions(&mut client, seed, rows);
-        // The expectation is written down before, by the rules as the README has them.
+        // The expectation is written down before, by the rules as docs/commands.md has them.
         client
             .batch_execute(
                 "create table public.expected as select session_id,

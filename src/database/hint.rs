@@ -167,7 +167,7 @@ fn statement_hint(db: &DbError) -> Option<String> {
     let text = if is_undefined {
         "the database is not migrated far enough: run sessctl migrate"
     } else if *code == SqlState::INSUFFICIENT_PRIVILEGE && db.hint().is_none() {
-        "connect as the owner of the schema, postgres; the README has the rights that a role for maintenance or for CI needs"
+        "connect as the owner of the schema, postgres; docs/schedule.md and docs/ci.md have the roles for maintenance and for CI"
     } else if *code == SqlState::READ_ONLY_SQL_TRANSACTION {
         READ_ONLY
     } else if is_one_of(&[SqlState::DISK_FULL, SqlState::OUT_OF_MEMORY]) {

@@ -99,7 +99,7 @@ async fn require_pg_cron(database: &Database, to_install: bool) -> Result<(), Fa
         return Err(Failure::new(what).hint(if state.available {
             "enable it in the dashboard (Integrations, Cron), or run: create extension pg_cron; it lives in database postgres only"
         } else {
-            "this server does not have it: let cron elsewhere call sessctl, the README has the lines"
+            "this server does not have it: let cron on another machine call sessctl (docs/schedule.md)"
         }));
     }
     if !state.usable {
