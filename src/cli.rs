@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use clap::error::{ContextKind, ContextValue};
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::{
     self, Context, anonymize, cleanup, demo, doctor, end_inactive, export, generate, migrate, sandbox, schedule, stats,
@@ -17,12 +17,12 @@ use crate::failure::Failure;
 use crate::output::{Color, Format, Report, Terminal, help_color, inert, unsupported};
 use crate::signals::StopSignal;
 
-/// Keeps the user_sessions table of a Supabase project.
+/// Maintains the user_sessions table of a Supabase project.
 #[derive(Parser)]
 #[command(name = "sessctl", version, about, max_term_width = 100, color = help_color())]
 #[command(
-    after_help = "Exit codes: 0 done, 1 a check said no, 2 usage, 3 failed, 130 interrupted.\n\
-    Connection: --database-url, else DATABASE_URL, else SUPABASE_DB_URL, else either of them in a .env file.\n\
+    after_help = "Exit codes: 0 done, 1 a check failed, 2 usage, 3 failed, 130 interrupted.\n\
+    Connection: --database-url, else DATABASE_URL, else SUPABASE_DB_URL, else one of these two in a .env file.\n\
     Settings: a flag, else the environment, else sessctl.toml, else the default; sessctl config shows them."
 )]
 pub struct Cli {
@@ -36,33 +36,33 @@ pub struct Cli {
 struct Global {
     #[command(flatten)]
     connection: config::Args,
-    /// File of settings, instead of SESSCTL_CONFIG or of sessctl.toml in this folder or above
-    #[arg(long, global = true, value_name = "FILE", help_heading = "Settings")]
+    /// Settings file (default SESSCTL_CONFIG, else the nearest sessctl.toml)
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Connection and output")]
     config: Option<PathBuf>,
-    /// How the result is written to standard output
+    /// Format of the result on standard output
     #[arg(
         long,
         global = true,
         value_enum,
         default_value_t,
         value_name = "FORMAT",
-        help_heading = "Output"
+        help_heading = "Connection and output"
     )]
     format: Format,
-    /// Write nothing at all on success
-    #[arg(long, short, global = true, help_heading = "Output")]
+    /// Write nothing on success
+    #[arg(long, short, global = true, help_heading = "Connection and output")]
     quiet: bool,
-    /// Show the whole chain of an error, with its SQLSTATE
-    #[arg(long, short, global = true, help_heading = "Output")]
+    /// Show every cause of an error, with its SQLSTATE
+    #[arg(long, short, global = true, help_heading = "Connection and output")]
     verbose: bool,
-    /// When to use colour
+    /// Colour of the output
     #[arg(
         long,
         global = true,
         value_enum,
         default_value_t,
         value_name = "WHEN",
-        help_heading = "Output"
+        help_heading = "Connection and output"
     )]
     color: Color,
 }
@@ -87,6 +87,26 @@ enum Command {
     Man(generate::Man),
 }
 
+/// The command line with a help that fits on a screen: the manual page and docs/commands.md have the rest.
+fn brief(command: clap::Command) -> clap::Command {
+    let brief_argument = |argument: Arg| {
+        let argument = argument.long_help(None::<&str>);
+        let values = argument.get_possible_values();
+        if !argument.get_action().takes_values() || values.len() < 2 || values[0].get_name() == "true" {
+            return argument;
+        }
+        let names: Vec<&str> = values.iter().map(|value| value.get_name()).collect();
+        let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+        argument
+            .help(format!("{help}: {}", names.join(", ")))
+            .hide_possible_values(true)
+    };
+    command
+        .long_about(None::<&str>)
+        .mut_args(brief_argument)
+        .mut_subcommands(brief)
+}
+
 impl Command {
     /// Refuses a format that the command's result does not have, before anything is done.
     fn check(&self, format: Format) -> Result<(), Failure> {
@@ -103,6 +123,15 @@ impl Command {
 }
 
 impl Cli {
+    /// Reads the program's arguments.
+    ///
+    /// # Errors
+    /// What clap refuses, help and version among it.
+    pub fn from_arguments() -> Result<Self, clap::Error> {
+        let matches = brief(Self::command()).try_get_matches()?;
+        Self::from_arg_matches(&matches)
+    }
+
     /// The terminal, or what stands in for it, as the flags want it used.
     pub fn terminal(&self) -> Terminal {
         Terminal::new(
@@ -185,4 +214,36 @@ pub fn print(mut answer: clap::Error) -> io::Result<()> {
         answer.insert(ContextKind::Suggested, ContextValue::None);
     }
     answer.print()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_has_two_examples_that_can_be_typed() {
+        for command in Cli::command()
+            .get_subcommands()
+            .filter(|command| command.get_name() != "man")
+        {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let examples: Vec<&str> = help.lines().filter_map(|line| line.strip_prefix("  ")).collect();
+            assert!(examples.len() >= 2, "{}", command.get_name());
+            for example in examples {
+                let parsed = Cli::command().try_get_matches_from(example.split(' '));
+                let parsed = parsed.unwrap_or_else(|error| panic!("{example}: {error}"));
+                assert_eq!(parsed.subcommand_name(), Some(command.get_name()));
+            }
+        }
+    }
+
+    #[test]
+    fn the_help_of_a_command_fits_on_a_screen() {
+        for command in Cli::command().get_subcommands() {
+            let asked = brief(Cli::command()).try_get_matches_from(["sessctl", command.get_name(), "--help"]);
+            let help = asked.unwrap_err().to_string();
+            let (own, _) = help.split_once("Connection and output:").unwrap();
+            assert!(own.lines().count() <= 35, "{help}");
+        }
+    }
 }

@@ -3,12 +3,11 @@
 use std::io::ErrorKind;
 use std::process::ExitCode;
 
-use clap::Parser;
 use sessctl::cli::{self, Cli};
 use sessctl::failure::exit;
 
 fn main() -> ExitCode {
-    let parsed = match Cli::try_parse() {
+    let parsed = match Cli::from_arguments() {
         Ok(parsed) => parsed,
         Err(refusal) => {
             // Help and version are answers, not refusals: clap knows which stream and code each has.

@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use crate::maintenance::{ArchiveWork, CLEANUP, Work};
 use crate::output::Report;
 
-/// Delete sessions that ended long ago
+/// Delete old ended sessions
 ///
 /// A session is deleted when it ended before now minus the days (of 24 hours), by the server's clock, and its status is
 /// neither active nor idle again. Ended sessions with an implausible ended_at are settled first: they ended when they were
@@ -22,29 +22,30 @@ use crate::output::Report;
 /// Where the days are fewer than those of the last run and over half of the table would go, it asks, or needs --yes. The
 /// procedure sessctl.run_cleanup and the function cleanup_old_sessions ask nobody: a direct call is its caller's own word.
 #[derive(ClapArgs, Debug)]
+#[command(after_help = "Examples:\n  sessctl cleanup --days 90\n  sessctl cleanup --days 90 --archive archive")]
 pub struct Args {
     /// Days since a session ended (default 90)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(CLEANUP.range.clone()))]
     days: Option<i32>,
-    /// The most rows of one transaction
+    /// Maximum rows per transaction
     #[arg(long, value_name = "N", default_value_t = CLEANUP.batch_size, value_parser = clap::value_parser!(i32).range(1..=1_000_000))]
     batch_size: i32,
-    /// Exit with 0 although a foreign key of another table keeps sessions
+    /// Exit with 0 if a foreign key of another table keeps sessions
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     keep_referenced: Option<bool>,
-    /// Delete over half of the table with fewer days than the last run, without asking
+    /// Do not ask if --days is smaller than last time and over half of the table is affected
     #[arg(long)]
     yes: bool,
-    /// Write what is deleted into this folder before, as Parquet files
+    /// First write the sessions into this folder, as Parquet files
     #[arg(long, value_name = "DIR")]
     archive: Option<PathBuf>,
-    /// Run this for each file before its sessions are deleted (%p its path, %f the same from DIR on)
+    /// Run this for each file before its sessions are deleted; %p is its path, %f its path in DIR
     #[arg(long, value_name = "COMMAND", value_parser = parse_command)]
     archive_command: Option<Command>,
-    /// Leave ip_address, user_agent and location_info out of the files
+    /// Omit ip_address, user_agent and location_info from the files
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     archive_without_addresses: Option<bool>,
-    /// Let this run and later ones delete without an archive again
+    /// Allow this run and later ones to delete without an archive
     #[arg(long)]
     no_archive_required: bool,
     #[command(flatten)]

@@ -11,10 +11,11 @@ use super::Context;
 use crate::config::{FoundBy, Origin, Source};
 use crate::output::{Page, Report, Rows};
 
-/// Show the settings in force, and where each value comes from
+/// Show the settings in force, and where each one comes from
 ///
 /// A flag comes first, then the environment, then sessctl.toml, then the default. The connection string is never shown.
 #[derive(ClapArgs, Debug)]
+#[command(after_help = "Examples:\n  sessctl config\n  sessctl config --config sessctl.toml --format json")]
 pub struct Args {}
 
 #[derive(Serialize)]

@@ -23,8 +23,9 @@ const STEPS: [&[&str]; 6] = [
     &["verify"],
 ];
 
-/// Watch the whole job run on a temporary local PostgreSQL
+/// Run the main commands on a temporary local PostgreSQL
 #[derive(ClapArgs, Debug)]
+#[command(after_help = "Examples:\n  sessctl demo\n  sessctl demo --grants open")]
 pub struct Args {
     #[command(flatten)]
     shape: Shape,

@@ -14,22 +14,23 @@ use crate::maintenance::{CLEANUP, END_INACTIVE};
 use crate::output::{Page, Report, Rows, Style};
 use crate::schema::Team;
 
-/// Check connection, rights, sessions and surroundings: one line each, with a hint
+/// Check connection, rights, sessions and jobs, with a hint for each problem
 ///
 /// Exits with 1 if a line is a problem, or with --fail-on warning if one is a warning. Thresholds and schedules are those of
 /// pg_cron's jobs, else of the last run.
 #[derive(ClapArgs, Debug)]
+#[command(after_help = "Examples:\n  sessctl doctor\n  sessctl doctor --expect-every 10m --fail-on warning")]
 pub struct Args {
-    /// Minutes without a sign of life after which a session should have ended, instead of the job's own
+    /// Threshold of end-inactive in minutes, instead of the job's own
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(END_INACTIVE.range.clone()))]
     minutes: Option<i32>,
-    /// Days after its end when a session should be deleted, instead of the job's own
+    /// Threshold of cleanup in days, instead of the job's own
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(CLEANUP.range.clone()))]
     days: Option<i32>,
-    /// How often end-inactive runs where pg_cron does not run it, such as 10m
+    /// Interval of end-inactive under another scheduler than pg_cron, such as 10m
     #[arg(long, value_name = "TIME")]
     expect_every: Option<HumanDuration>,
-    /// Which lines make the exit code 1
+    /// Lowest level that makes the exit code 1
     #[arg(long, value_enum, default_value_t, value_name = "LEVEL")]
     fail_on: FailOn,
 }

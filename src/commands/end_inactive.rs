@@ -19,24 +19,27 @@ pub(super) enum EndedAt {
     LastHeartbeat,
 }
 
-/// End sessions without a sign of life
+/// End sessions without a heartbeat
 ///
 /// A session is ended when its status is active and it was last seen before now minus the minutes, by the server's
 /// clock. Last seen is the first of last_heartbeat_at, last_activity_at, updated_at and created_at that is set and not in
 /// the future (by more than five minutes). Ended sessions with an implausible ended_at are settled first: they ended when they
 /// were last seen.
 #[derive(ClapArgs, Debug)]
+#[command(
+    after_help = "Examples:\n  sessctl end-inactive --minutes 60\n  sessctl end-inactive --ended-at last-heartbeat --dry-run"
+)]
 pub struct Args {
-    /// Minutes without a sign of life (default 60)
+    /// Minutes since the last sign of life (default 60)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(END_INACTIVE.range.clone()))]
     minutes: Option<i32>,
-    /// End idle sessions too
+    /// Also end idle sessions
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     include_idle: Option<bool>,
-    /// What ended_at is set to (default now)
+    /// Value of ended_at (default now)
     #[arg(long, value_enum, value_name = "WHEN")]
     ended_at: Option<EndedAt>,
-    /// The most rows of one transaction
+    /// Maximum rows per transaction
     #[arg(long, value_name = "N", default_value_t = END_INACTIVE.batch_size, value_parser = clap::value_parser!(i32).range(1..=1_000_000))]
     batch_size: i32,
     #[command(flatten)]

@@ -19,7 +19,7 @@ use crate::output::{Page, Report, Style};
 /// The file makes the table where it is missing or empty, does nothing where `sessctl migrate` has been, and fails elsewhere before
 /// any change. A later release writes a file with what is new. Other files are never changed.
 #[derive(ClapArgs, Debug)]
-#[command(after_help = "Example: sessctl export supabase/migrations")]
+#[command(after_help = "Examples:\n  sessctl export supabase/migrations\n  sessctl export supabase/migrations --quiet")]
 pub struct Args {
     /// Folder of the migrations, such as supabase/migrations
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]

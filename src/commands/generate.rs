@@ -11,6 +11,7 @@ use crate::output::{Done, Report, is_broken_pipe};
 
 /// Print the completions of a shell
 #[derive(ClapArgs, Debug)]
+#[command(after_help = "Examples:\n  sessctl completions bash\n  sessctl completions zsh")]
 pub struct Completions {
     /// The shell
     #[arg(value_enum)]

@@ -16,19 +16,19 @@ use crate::output::{Page, Report, Style};
 /// The options that every maintenance command has.
 #[derive(ClapArgs, Debug)]
 pub(super) struct Options {
-    /// Count what would be done, and change nothing
+    /// Count what would be done; change nothing
     #[arg(long)]
     dry_run: bool,
     /// Pause between two batches
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "0s")]
     pause: Duration,
-    /// Stop after this time, at most 10 seconds later; the next run goes on
+    /// Stop after this time; the next run continues
     #[arg(long, value_name = "TIME", value_parser = duration)]
     max_runtime: Option<Duration>,
-    /// How often in a row a lost connection, a deadlock or a lock timeout is tried again
+    /// Retries in a row after a lost connection, a deadlock or a lock timeout
     #[arg(long, value_name = "N", default_value_t = 5)]
     max_retries: u32,
-    /// Wait between two batches while a replica is further behind
+    /// Wait between two batches while a replica lags more than this
     #[arg(long, value_name = "TIME", value_parser = duration)]
     max_lag: Option<Duration>,
 }

@@ -21,6 +21,9 @@ use report::Outcome;
 
 /// Bring the database to this version's schema, new or made manually
 #[derive(ClapArgs, Debug)]
+#[command(
+    after_help = "Examples:\n  sessctl migrate --dry-run\n  sessctl migrate --platforms web,ios-external,android"
+)]
 pub struct Args {
     /// Print the pending SQL and what it drops, replaces or revokes (with --verbose each right); change nothing
     #[arg(long)]
@@ -28,19 +31,19 @@ pub struct Args {
     /// Stop at this version
     #[arg(long, value_name = "VERSION", value_parser = clap::value_parser!(i32).range(1..))]
     target: Option<i32>,
-    /// The platforms that sessions may have, separated by commas, instead of those of sessctl.toml
+    /// Allowed platforms, separated by commas, instead of those of sessctl.toml
     #[arg(long, value_name = "LIST", value_parser = list)]
     platforms: Option<Platforms>,
-    /// Change without asking what clients may depend on: a default, a policy, a function or a right of the team's, a listed value
+    /// Do not ask before changes that clients may depend on
     #[arg(long)]
     yes: bool,
-    /// Put back what drifted of sessctl's own objects, a dropped table too; no migration runs again, no row is lost
+    /// Restore sessctl's own objects where they differ; no migration runs again, no row is lost
     #[arg(long, conflicts_with_all = ["target", "platforms"])]
     repair: bool,
     /// Maximum wait for a table lock (queries queue behind it); retried up to 8 times
     #[arg(long, value_name = "TIME", value_parser = timeout, default_value = "200ms")]
     lock_timeout: Duration,
-    /// How long to wait for another migrate
+    /// Maximum wait for another migrate
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
     lock_wait: Duration,
 }

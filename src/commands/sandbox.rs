@@ -19,7 +19,7 @@ use crate::sandbox::{Grants, Options, Sandbox};
 /// How a sandbox is made, for every command that starts one.
 #[derive(ClapArgs, Debug)]
 pub struct Shape {
-    /// Default privileges of new objects: as in projects made before (open) or since (closed) 30 May 2026
+    /// Default privileges of projects made before (open) or since (closed) 30 May 2026
     #[arg(long, value_enum, default_value_t, value_name = "GRANTS")]
     grants: Grants,
     /// Folder of the server's binaries [env: SESSCTL_PG_BINDIR]
@@ -42,10 +42,11 @@ impl Shape {
 /// With a command: runs it with DATABASE_URL set, and exits with its code. Without: prints the connection string and
 /// waits for Ctrl-C. Nothing is left behind either way.
 #[derive(ClapArgs, Debug)]
+#[command(after_help = "Examples:\n  sessctl sandbox -- sessctl migrate\n  sessctl sandbox --grants open --pg-cron")]
 pub struct Args {
     #[command(flatten)]
     shape: Shape,
-    /// Load and enable pg_cron, where its package is installed
+    /// Load and enable pg_cron, if its package is installed
     #[arg(long)]
     pg_cron: bool,
     /// The command to run

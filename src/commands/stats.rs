@@ -14,17 +14,20 @@ use crate::database::{Value, bind};
 use crate::failure::Failure;
 use crate::output::Report;
 
-/// Show sessions, users and durations of each day
+/// Show sessions, users and durations per day
 ///
 /// A day's sessions are those that started on it, up to now. Durations: a session that ended by timeout, or is not over, counts
 /// to its last sign of life, so that no sweep changes the numbers; any other counts to its end. The share of timeouts is that of
 /// the sessions that are over. whole_since is the first day from which on no cleanup has deleted a session.
 #[derive(ClapArgs, Debug)]
+#[command(
+    after_help = "Examples:\n  sessctl stats --days 7\n  sessctl stats --by platform --timezone Europe/Berlin --format csv"
+)]
 pub struct Args {
-    /// How many days, today included
+    /// Number of days, including today
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=1096))]
     days: u16,
-    /// A row for each platform
+    /// One row per platform
     #[arg(long, value_enum, value_name = "COLUMN")]
     by: Option<By>,
     /// Time zone of the days, such as Europe/Berlin

@@ -11,8 +11,9 @@ use crate::maintenance::{self, CRON_WITHOUT_ARCHIVE, JobState};
 use crate::migrations::{self, History};
 use crate::output::Report;
 
-/// Show each migration, and the last run of each job
+/// Show the schema's version and the last run of each job
 #[derive(ClapArgs, Debug)]
+#[command(after_help = "Examples:\n  sessctl status\n  sessctl status --format json")]
 pub struct Args {}
 
 impl Args {

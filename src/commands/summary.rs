@@ -24,8 +24,9 @@ use crate::output::{Report, Terminal};
 /// Active sessions, those of them that are due, and idle ones. A session is due where end-inactive would end it, with the
 /// minutes of its last run, else those of the settings.
 #[derive(ClapArgs, Debug)]
+#[command(after_help = "Examples:\n  sessctl summary\n  sessctl summary --watch 5s")]
 pub struct Args {
-    /// Show it again and again on a terminal, with this pause, until Ctrl-C, such as 5s
+    /// Redraw on a terminal at this interval, such as 5s, until Ctrl-C
     #[arg(long, value_name = "TIME", value_parser = pause)]
     watch: Option<Duration>,
 }

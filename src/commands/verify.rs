@@ -12,16 +12,16 @@ use crate::schema::{Allowed, Found, Team, Verdict};
 pub(super) use lines::lines;
 use report::Verified;
 
-/// Check, without changing anything, that the schema is what the migrations make
+/// Fail if the schema differs from what the migrations make
 ///
 /// Exits with 0 if it is, with 1 if migrations are pending or something drifted, with 3 if it could not look.
 #[derive(ClapArgs, Debug)]
+#[command(after_help = "Examples:\n  sessctl verify --format github\n  sessctl verify --strict --allow trigger:audit")]
 pub struct Args {
-    /// Count extra columns, indexes, constraints and rights of other roles as drift too
+    /// Also fail on additional columns, indexes, constraints and rights of other roles
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     strict: Option<bool>,
-    /// Accept what is your own: trigger:NAME, policy:NAME, column:NAME, index:NAME, grant:ROLE:RIGHT and so on; added to those of
-    /// sessctl.toml
+    /// Accept an object of yours, such as trigger:NAME or grant:ROLE:RIGHT; repeatable
     #[arg(long, value_name = "KIND:NAME")]
     allow: Vec<Allowed>,
 }

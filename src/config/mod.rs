@@ -42,25 +42,24 @@ pub(crate) const EXPANDED: &str = "in .env, $NAME was replaced by the value of t
 
 /// The flags that say which database, and how to reach it.
 #[derive(ClapArgs, Clone)]
-#[command(next_help_heading = "Connection")]
+#[command(next_help_heading = "Connection and output")]
 pub struct Args {
-    /// Connection string, a URL or key=value pairs. It shows in `ps` and in the shell's history: prefer DATABASE_URL
+    /// Connection string, a URL or key=value pairs; visible in ps, so prefer DATABASE_URL
     #[arg(long, global = true, value_name = "URL")]
     database_url: Option<String>,
-    /// How far TLS goes: disable, prefer, require, verify-ca or verify-full
+    /// TLS: disable, prefer, require, verify-ca or verify-full
     #[arg(long, global = true, value_name = "MODE")]
     sslmode: Option<SslMode>,
     /// File with the CA that verify-ca and verify-full trust, or "system"
     #[arg(long, global = true, value_name = "PATH", value_parser = |path: &str| Ok::<_, String>(RootCert::from(path)))]
     sslrootcert: Option<RootCert>,
-    /// How long connecting may take, to each address (default 10s)
+    /// Maximum wait for a connection, per address (default 10s)
     #[arg(long, global = true, value_name = "TIME", value_parser = duration)]
     connect_timeout: Option<Duration>,
-    /// How long an answer of the server may take (default 60s, 10s for a batch of maintenance); a migration takes the time
-    /// that it needs
+    /// Maximum wait for an answer (default 60s, a batch 10s; a migration has none)
     #[arg(long, global = true, value_name = "TIME", value_parser = timeout)]
     timeout: Option<Duration>,
-    /// Wait this long for a server that is starting; not for one that refuses the password
+    /// Wait so long for a server that is starting (default 0s)
     #[arg(
         long,
         global = true,

@@ -13,30 +13,30 @@ use crate::maintenance::{CLEANUP, CRON_HISTORY, CronArguments, END_INACTIVE, Wor
 
 #[derive(ClapArgs, Debug)]
 pub(super) struct Install {
-    /// When to end inactive sessions, as cron has it
+    /// Schedule of end-inactive, in cron's syntax
     #[arg(long, value_name = "SCHEDULE", default_value = END_INACTIVE.cron_schedule)]
     end_inactive: String,
-    /// Minutes without a sign of life (default 60)
+    /// Minutes since the last sign of life (default 60)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(END_INACTIVE.range.clone()))]
     minutes: Option<i32>,
-    /// End idle sessions too
+    /// Also end idle sessions
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     include_idle: Option<bool>,
-    /// When to delete old sessions, as cron has it (UTC on the platform)
+    /// Schedule of cleanup, in cron's syntax (UTC on the platform)
     #[arg(long, value_name = "SCHEDULE", default_value = CLEANUP.cron_schedule)]
     cleanup: String,
     /// Days since a session ended (default 90)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(CLEANUP.range.clone()))]
     days: Option<i32>,
-    /// Sessions that a foreign key of another table keeps are no failure
+    /// Do not fail if a foreign key of another table keeps sessions
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     keep_referenced: Option<bool>,
     #[command(flatten)]
     anonymize: Anonymize,
-    /// Print the SQL, and change nothing
+    /// Print the SQL; change nothing
     #[arg(long)]
     pub(super) dry_run: bool,
-    /// Schedule what deletes or anonymizes over half of the table with fewer days than the last run, without asking
+    /// Do not ask if days are fewer than last time and over half of the table is affected
     #[arg(long)]
     yes: bool,
 }

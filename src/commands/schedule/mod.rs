@@ -18,11 +18,12 @@ use crate::failure::Failure;
 use crate::maintenance::{CRON_WITHOUT_ARCHIVE, cron_jobs, has_cron_without_archive};
 use crate::output::Report;
 
-/// Have the database do the maintenance itself, by pg_cron
+/// Let the database run maintenance itself, with pg_cron
 ///
 /// A job calls sessctl.run_end_inactive or sessctl.run_cleanup. These procedures, and the functions end_inactive_sessions and
 /// cleanup_old_sessions, take the minutes or days of a call as its caller's word: they ask nobody, however many sessions go.
 #[derive(ClapArgs, Debug)]
+#[command(after_help = "Examples:\n  sessctl schedule install --minutes 60 --days 90\n  sessctl schedule list")]
 pub struct Args {
     #[command(subcommand)]
     action: Action,
@@ -30,9 +31,9 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Create the jobs, or change them in place
+    /// Create or update the jobs
     Install(install::Install),
-    /// Show the jobs and their last runs
+    /// Show the jobs and their latest runs
     List,
     /// Remove the jobs
     Remove,
