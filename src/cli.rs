@@ -9,8 +9,8 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::{
-    self, Context, anonymize, cleanup, demo, doctor, end_inactive, export, generate, migrate, sandbox, schedule, stats,
-    status, summary, verify,
+    self, Context, anonymize, cleanup, demo, doctor, end_inactive, export, generate, metrics, migrate, sandbox,
+    schedule, stats, status, summary, verify,
 };
 use crate::config;
 use crate::failure::Failure;
@@ -76,6 +76,7 @@ enum Command {
     Cleanup(cleanup::Args),
     Summary(summary::Args),
     Stats(stats::Args),
+    Metrics(metrics::Args),
     Verify(verify::Args),
     Status(status::Args),
     Doctor(doctor::Args),
@@ -170,6 +171,7 @@ impl Cli {
                 Command::Cleanup(args) => args.run(&context).await,
                 Command::Summary(args) => args.run(&context).await,
                 Command::Stats(args) => context.until_stopped(args.run(&context)).await,
+                Command::Metrics(args) => context.until_stopped(args.run(&context)).await,
                 Command::Verify(args) => context.until_stopped(args.run(&context)).await,
                 Command::Status(args) => context.until_stopped(args.run(&context)).await,
                 Command::Doctor(args) => context.until_stopped(args.run(&context)).await,

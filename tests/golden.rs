@@ -42,6 +42,13 @@ static FILTERS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
             "${1}[MINUTES]",
         ),
         (r"\bprocess \d+\b", "process [PID]"),
+        // Sizes, times and what the server's statistics know so far.
+        (
+            r"(?m)^(sessctl_\w+(?:_bytes|_seconds)(?:\{.*\})?) [1-9][\d.]*$",
+            "${1} [N]",
+        ),
+        (r"(?m)^(sessctl_\w+_rows) \d+$", "${1} [N]"),
+        (r#""value": \d{4,}(\.\d+)?"#, r#""value": "[N]""#),
         (r"\bpg_terminate_backend\(\d+\)", "pg_terminate_backend([PID])"),
         (r"\bPostgreSQL \d\d[.\w]*", "PostgreSQL [VERSION]"),
         (r"\bos error \d+\b", "os error [N]"),
@@ -324,6 +331,14 @@ golden! {
         t.formats(&db, &["anonymize"], &["table"]);
         t.formats(&db, &["anonymize", "--yes"], &["json", "table"]);
         t.on(&db, &["anonymize", "--ip", "hash"]);
+    };
+    metrics: |t| {
+        let db = filled();
+        t.on(&db, &["end-inactive", "--minutes", "1440"]);
+        t.on(&db, &["metrics"]);
+        t.on(&db, &["metrics", "--output", "/no/such/folder/sessctl.prom"]);
+        t.formats(&Db::migrated(Grants::Closed), &["metrics"], &["json", "csv"]);
+        t.on(&Db::fresh(Grants::Closed), &["metrics"]);
     };
     cleanup_skipped: |t| {
         let db = filled();

@@ -249,9 +249,10 @@ impl Project {
             }
             // What a terminal shows below it.
             ("text", _) => {}
-            ("crontab", _) => text
-                .lines()
-                .for_each(|line| self.shell(line.splitn(6, ' ').nth(5).unwrap())),
+            ("crontab", _) => text.lines().for_each(|line| {
+                let command = line.splitn(6, ' ').nth(5).unwrap();
+                self.shell(&command.replace("/var/lib/prometheus/node-exporter/", ""));
+            }),
             ("ini", _) => text
                 .lines()
                 .filter_map(|line| line.strip_prefix("ExecStart=/usr/local/bin/"))

@@ -23,6 +23,7 @@ mod indexes;
 mod large_tables;
 mod lists;
 mod maintenance;
+mod metrics;
 mod migrate;
 mod objects;
 mod pooler;

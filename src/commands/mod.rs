@@ -9,6 +9,7 @@ pub mod end_inactive;
 pub mod export;
 pub mod generate;
 mod maintenance;
+pub mod metrics;
 pub mod migrate;
 pub mod sandbox;
 pub mod schedule;

@@ -5,9 +5,9 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 use super::plan::{Period, Plan};
-use super::scene::{Scene, whole};
+use super::scene::{Scene, by_rows_of_index, whole};
 use super::{Answer, Finding, ok, problem, warning};
-use crate::database::{Value, bind};
+use crate::database::{Database, QueryError, Value, bind};
 use crate::maintenance::{CLEANUP, END_INACTIVE, JobSpec, RunState};
 use crate::output::{count, span};
 
@@ -60,17 +60,32 @@ async fn overdue(scene: &Scene<'_>, job: &JobSpec) -> Result<Option<i64>, crate:
     if !scene.can_count() || !scene.objects.has_views {
         return Ok(None);
     }
-    let threshold = Value::Int(scene.plan.threshold(job).into());
     if job.name == END_INACTIVE.name {
+        let threshold = Value::Int(scene.plan.threshold(job).into());
         let sql = include_str!("oldest_inactive.sql");
         return scene.ask_of_rows(sql, &[("minutes", threshold)]).await;
     }
+    match overdue_by_index(scene.database, job, scene.plan.threshold(job)).await {
+        Ok(overdue) => Ok(overdue.flatten()),
+        Err(error) => Err(scene.database.explain(error, "can't check").await),
+    }
+}
+
+/// For how many seconds the oldest session has been due for cleanup or anonymize, if one is. Absent where no index has the answer.
+///
+/// # Errors
+/// The server's, or the connection's.
+pub(crate) async fn overdue_by_index(
+    database: &Database,
+    job: &JobSpec,
+    days: i32,
+) -> Result<Option<Option<i64>>, QueryError> {
     let sql = match job.name {
         name if name == CLEANUP.name => include_str!("oldest_past_retention.sql"),
         _ => include_str!("oldest_personal.sql"),
     };
-    let sql = whole(sql, &[("days", threshold)]);
-    Ok(scene.by_index(&sql).await?.flatten())
+    let sql = whole(sql, &[("days", Value::Int(days.into()))]);
+    by_rows_of_index(database, &sql).await
 }
 
 /// Absent too where this role may not ask, or where the schema is an earlier one.

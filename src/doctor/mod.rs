@@ -39,6 +39,7 @@ use crate::failure::Failure;
 use crate::maintenance::{ANONYMIZE, CLEANUP, END_INACTIVE};
 use crate::output::count;
 use crate::schema::Team;
+pub(crate) use jobs::overdue_by_index;
 pub(crate) use plan::Asked;
 use scene::{Count, Scene};
 

@@ -216,17 +216,9 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// The JSON value of a query that an index answers fast. None where it does not.
-    pub(super) async fn by_index<T: DeserializeOwned>(&self, sql: &str) -> Result<Option<T>, Failure> {
-        self.by_index_alone(INDEXES, sql).await
-    }
-
     async fn by_index_alone<T: DeserializeOwned>(&self, settings: &str, sql: &str) -> Result<Option<T>, Failure> {
-        match query(self.database, settings, PROBE_LIMIT, sql, &[]).await {
-            Ok(answer) => Ok(Some(answer)),
-            Err(error) if error.code() == Some(&SqlState::QUERY_CANCELED) => Ok(None),
-            Err(error) => Err(self.database.explain(error, "can't check").await),
-        }
+        let answer = by_index(self.database, settings, sql).await;
+        explained(self.database, answer, "can't check").await
     }
 
     async fn ask_of_sample<T: DeserializeOwned>(&self, sql: &str) -> Result<T, Failure> {
@@ -246,6 +238,26 @@ impl<'a> Scene<'a> {
         self.blocks.set(Some(blocks));
         #[allow(clippy::cast_precision_loss)]
         Ok((blocks > SMALL).then(|| SAMPLE as f64 / blocks as f64))
+    }
+}
+
+/// The JSON value of a query that an index answers fast, row by row. None where it does not.
+pub(super) async fn by_rows_of_index<T: DeserializeOwned>(
+    database: &Database,
+    sql: &str,
+) -> Result<Option<T>, QueryError> {
+    by_index(database, INDEXES, sql).await
+}
+
+async fn by_index<T: DeserializeOwned>(
+    database: &Database,
+    settings: &str,
+    sql: &str,
+) -> Result<Option<T>, QueryError> {
+    match query(database, settings, PROBE_LIMIT, sql, &[]).await {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if error.code() == Some(&SqlState::QUERY_CANCELED) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

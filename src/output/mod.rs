@@ -1,6 +1,8 @@
 //! How results are written: tables for people, JSON and CSV for programs. Nothing else knows of colours or columns.
 
 mod csv;
+mod exposition;
+mod file;
 mod github;
 mod json;
 mod page;
@@ -13,6 +15,8 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 pub use csv::Rows;
+pub use exposition::{Family, Kind, Number, exposition, printable};
+pub use file::replace;
 pub use github::annotation;
 pub use json::Json;
 pub use page::{Page, Style, paint};
