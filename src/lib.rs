@@ -12,6 +12,7 @@ pub mod failure;
 pub mod maintenance;
 pub mod migrations;
 mod output;
+mod ping;
 mod retry;
 pub mod sandbox;
 pub mod schema;

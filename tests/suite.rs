@@ -26,6 +26,7 @@ mod maintenance;
 mod metrics;
 mod migrate;
 mod objects;
+mod ping;
 mod pooler;
 mod preflight;
 mod program;

@@ -51,6 +51,8 @@ impl Args {
             removal: Removal::new(self.ip.unwrap_or(settings.anonymize_ip), keep),
             ..Work::of(&ANONYMIZE)
         };
-        self.options.run(&work, self.yes, context).await
+        self.options
+            .run(&work, self.yes, &settings.ping_anonymize, &settings, context)
+            .await
     }
 }

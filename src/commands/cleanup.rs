@@ -69,7 +69,9 @@ impl Args {
             no_archive_required: self.no_archive_required,
             ..Work::of(&CLEANUP)
         };
-        self.options.run(&work, self.yes, context).await
+        self.options
+            .run(&work, self.yes, &settings.ping_cleanup, &settings, context)
+            .await
     }
 
     fn archive(&self, settings: &Settings) -> Result<Option<ArchiveWork>, Failure> {

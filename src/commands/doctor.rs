@@ -17,7 +17,7 @@ use crate::schema::Team;
 /// Check connection, rights, sessions and jobs, with a hint for each problem
 ///
 /// Exits with 1 if a line is a problem, or with --fail-on warning if one is a warning. Thresholds and schedules are those of
-/// pg_cron's jobs, else of the last run.
+/// pg_cron's jobs, else of the last run. pg_cron's jobs send no ping: this command and metrics watch them too.
 #[derive(ClapArgs, Debug)]
 #[command(after_help = "Examples:\n  sessctl doctor\n  sessctl doctor --expect-every 10m --fail-on warning")]
 pub struct Args {

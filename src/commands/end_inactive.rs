@@ -58,6 +58,8 @@ impl Args {
             at_last_seen: self.ended_at.unwrap_or(settings.ended_at) == EndedAt::LastHeartbeat,
             ..Work::of(&END_INACTIVE)
         };
-        self.options.run(&work, true, context).await
+        self.options
+            .run(&work, true, &settings.ping_end_inactive, &settings, context)
+            .await
     }
 }

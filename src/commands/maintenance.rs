@@ -8,7 +8,9 @@ use clap::Args as ClapArgs;
 use tokio::time::{Instant, timeout_at};
 
 use super::Context;
-use crate::config::duration;
+use super::pinging::{PingOptions, Pinger};
+use super::settings::Settings;
+use crate::config::{Target, duration};
 use crate::failure::Failure;
 use crate::maintenance::{self, Event, Outcome, TIME_GRACE, Work};
 use crate::output::{Page, Report, Style};
@@ -31,11 +33,43 @@ pub(super) struct Options {
     /// Wait between two batches while a replica lags more than this
     #[arg(long, value_name = "TIME", value_parser = duration)]
     max_lag: Option<Duration>,
+    #[command(flatten)]
+    ping: PingOptions,
 }
 
 impl Options {
+    /// Does the work between its pings. `ping_variable`: what sessctl.toml names for this job, or empty.
+    pub(super) async fn run(
+        &self,
+        work: &Work,
+        is_confirmed: bool,
+        ping_variable: &str,
+        settings: &Settings,
+        context: &Context<'_>,
+    ) -> Result<Box<dyn Report>> {
+        let target = context.connection.target(context.terminal);
+        let root = target.as_ref().ok().and_then(|target| target.tls.root.as_ref());
+        let pinger = match self.dry_run {
+            true => Pinger::silent(context),
+            false => self.ping.pinger(ping_variable, settings, root, context),
+        };
+        pinger.start().await;
+        let outcome = match target {
+            Ok(target) => self.maintain(work, is_confirmed, &target, context).await,
+            Err(error) => Err(error),
+        };
+        pinger.end(outcome.as_ref().ok()).await;
+        Ok(Box::new(outcome?))
+    }
+
     /// Does the work, with its progress on the terminal.
-    pub(super) async fn run(&self, work: &Work, is_confirmed: bool, context: &Context<'_>) -> Result<Box<dyn Report>> {
+    async fn maintain(
+        &self,
+        work: &Work,
+        is_confirmed: bool,
+        target: &Target,
+        context: &Context<'_>,
+    ) -> Result<Outcome> {
         let options = maintenance::Options {
             dry_run: self.dry_run,
             pause: self.pause,
@@ -43,7 +77,7 @@ impl Options {
             max_retries: self.max_retries,
             max_lag: self.max_lag,
         };
-        let connecting = context.connect_to_change(work.job.name);
+        let connecting = context.change(target, work.job.name);
         let database = match options.deadline {
             Some(deadline) => timeout_at(deadline + TIME_GRACE, connecting).await.map_err(|_| {
                 Failure::new(format!(
@@ -83,7 +117,7 @@ impl Options {
                 context.terminal.warn_always(&sentence);
             }
         }
-        Ok(Box::new(outcome))
+        Ok(outcome)
     }
 }
 

@@ -11,6 +11,7 @@ pub mod generate;
 mod maintenance;
 pub mod metrics;
 pub mod migrate;
+mod pinging;
 pub mod sandbox;
 pub mod schedule;
 mod settings;
@@ -74,8 +75,13 @@ impl Context<'_> {
     /// No database named, or none reached.
     pub async fn connect_to_change(&self, command: &str) -> Result<Database> {
         let target = self.connection.target(self.terminal)?;
+        self.change(&target, command).await
+    }
+
+    /// [`Self::connect_to_change`] to a database that is known.
+    async fn change(&self, target: &Target, command: &str) -> Result<Database> {
         self.terminal.note(&format!("{command} on {target}"));
-        self.reach(&target, command).await
+        self.reach(target, command).await
     }
 
     /// Connects; with --wait it gives a server time to start.

@@ -10,6 +10,7 @@ use crate::archive::Command;
 use crate::config::{ConfigFile, FoundBy, Reader, Setting, Written, Wrong};
 use crate::failure::Failure;
 use crate::maintenance::{ANONYMIZE, Address, CLEANUP, END_INACTIVE, Kept};
+use crate::ping::Style;
 use crate::schema::{Allowed, Declared, OptionalIndex, WITHOUT_INDEXES};
 
 /// What is in force where no flag says otherwise.
@@ -29,6 +30,11 @@ pub struct Settings {
     pub(super) archive: String,
     pub(super) archive_command: String,
     pub(super) archive_without_addresses: bool,
+    /// The names of the variables with the URLs of pings; empty: SESSCTL_PING_URL.
+    pub(super) ping_end_inactive: String,
+    pub(super) ping_anonymize: String,
+    pub(super) ping_cleanup: String,
+    pub(super) ping_style: Style,
     pub(super) strict: bool,
     pub(super) allow: Vec<Allowed>,
     /// The same, a key each.
@@ -119,6 +125,10 @@ impl Settings {
             archive: reader.get("cleanup.archive", |value| value.text(), String::new())?,
             archive_command: reader.get("cleanup.archive-command", archive_command, String::new())?,
             archive_without_addresses: reader.get("cleanup.archive-without-addresses", |value| value.flag(), false)?,
+            ping_end_inactive: reader.get("ping.end-inactive", variable, String::new())?,
+            ping_anonymize: reader.get("ping.anonymize", variable, String::new())?,
+            ping_cleanup: reader.get("ping.cleanup", variable, String::new())?,
+            ping_style: reader.get("ping.style", |value| value.choice(), Style::default())?,
             strict: reader.get("verify.strict", |value| value.flag(), false)?,
             allow: reader.get("verify.allow", |value| value.list(), Vec::new())?,
             list: reader.finish()?,
@@ -133,6 +143,18 @@ fn archive_command(value: &Written<'_>) -> Result<String, Wrong> {
     match text.is_empty() {
         true => Ok(text),
         false => Command::parse(&text).map(|_| text).map_err(Wrong::new),
+    }
+}
+
+/// The name of a variable of the environment; an empty one is none.
+fn variable(value: &Written<'_>) -> Result<String, Wrong> {
+    let name = value.text()?;
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    match name.chars().all(is_name) && !name.starts_with(|c: char| c.is_ascii_digit()) {
+        true => Ok(name),
+        false => Err(Wrong::new(
+            "must be the name of a variable of the environment, which has the URL: the URL itself is a credential",
+        )),
     }
 }
 

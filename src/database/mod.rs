@@ -27,6 +27,7 @@ pub use error::QueryError;
 pub(crate) use hint::{READ_ONLY, function_in, missing_table_hint};
 pub use hint::{functions, server_message};
 pub(crate) use statement::{Value, bind};
+pub(crate) use tls::verifying_client;
 
 use bounded::Connector;
 

@@ -70,33 +70,56 @@ pub(crate) fn connector(policy: &TlsPolicy) -> Result<MakeRustlsConnect, Error> 
 }
 
 fn client_config(policy: &TlsPolicy) -> Result<ClientConfig, Error> {
-    let provider = Arc::new(crypto::ring::default_provider());
     let trusted = match &policy.root {
         _ if policy.mode < SslMode::VerifyCa => Vec::new(),
         Some(RootCert::File(file)) => read_certificates(file)?,
         Some(RootCert::System) | None => rustls_native_certs::load_native_certs().certs,
     };
+    let mut config = config(policy.mode, trusted, policy.root.as_ref())?;
+    // PostgreSQL 17 demands it for sslnegotiation=direct, and older servers ignore it.
+    config.alpn_protocols = vec![b"postgresql".to_vec()];
+    Ok(config)
+}
+
+/// What a client of another service needs: the server's certificate and its host name are verified always. Trusted are the CAs of
+/// the system, and those of the file that the database's connection trusts.
+///
+/// # Errors
+///
+/// The roots can't be read, or there are none.
+pub(crate) fn verifying_client(root: Option<&RootCert>) -> Result<ClientConfig, Error> {
+    let mut trusted = rustls_native_certs::load_native_certs().certs;
+    if let Some(RootCert::File(file)) = root {
+        trusted.extend(read_certificates(file)?);
+    }
+    config(SslMode::VerifyFull, trusted, root)
+}
+
+fn config(
+    mode: SslMode,
+    trusted: Vec<CertificateDer<'static>>,
+    root: Option<&RootCert>,
+) -> Result<ClientConfig, Error> {
+    let provider = Arc::new(crypto::ring::default_provider());
     let mut roots = RootCertStore::empty();
     let (valid, _) = roots.add_parsable_certificates(trusted.iter().cloned());
-    if valid == 0 && policy.mode >= SslMode::VerifyCa {
-        return Err(match &policy.root {
+    if valid == 0 && mode >= SslMode::VerifyCa {
+        return Err(match root {
             Some(RootCert::File(file)) => Error::NoCertificate(file.clone()),
             Some(RootCert::System) | None => Error::NoSystemRoots,
         });
     }
     let verifier = Verifier {
-        mode: policy.mode,
+        mode,
         roots,
         trusted,
         algorithms: provider.signature_verification_algorithms,
     };
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
-    // PostgreSQL 17 demands it for sslnegotiation=direct, and older servers ignore it.
-    config.alpn_protocols = vec![b"postgresql".to_vec()];
     Ok(config)
 }
 

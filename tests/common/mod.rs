@@ -3,6 +3,7 @@
 pub mod fake_server;
 pub mod heartbeats;
 pub mod pgbouncer;
+pub mod ping_server;
 pub mod promtool;
 pub mod proxy;
 pub mod pty;
