@@ -92,15 +92,19 @@ enum Command {
 fn brief(command: clap::Command) -> clap::Command {
     let brief_argument = |argument: Arg| {
         let argument = argument.long_help(None::<&str>);
-        let values = argument.get_possible_values();
-        if !argument.get_action().takes_values() || values.len() < 2 || values[0].get_name() == "true" {
+        if !argument.get_action().takes_values() {
             return argument;
         }
+        let argument = argument.hide_possible_values(true);
+        let values = argument.get_possible_values();
         let names: Vec<&str> = values.iter().map(|value| value.get_name()).collect();
-        let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
-        argument
-            .help(format!("{help}: {}", names.join(", ")))
-            .hide_possible_values(true)
+        match names[..] {
+            [] | [_] | ["true", "false"] => argument,
+            _ => {
+                let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+                argument.help(format!("{help}: {}", names.join(", ")))
+            }
+        }
     };
     command
         .long_about(None::<&str>)

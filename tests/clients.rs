@@ -60,7 +60,7 @@ fn life(blocks: &[(String, String)], run: impl Fn(&mut Client, &str)) {
             let (status, has_end, is_now) = state(&mut owner);
             assert!(is_now, "{title}");
             seen.push((title.as_str(), status, has_end));
-            // As if time went on.
+            // As if time passed.
             let old = "alter table public.user_sessions disable trigger user;
                 update public.user_sessions set last_heartbeat_at = now() - interval '30 seconds';
                 alter table public.user_sessions enable trigger user";

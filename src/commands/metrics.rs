@@ -24,6 +24,7 @@ use crate::schema::Team;
 /// oldest session has been due; size and dead rows of the table; whether the schema is up to date. It changes nothing. What
 /// this role can't read is left out, with a warning; the record of the jobs must be readable.
 #[derive(ClapArgs, Debug)]
+#[command(after_help = "Examples:\n  sessctl metrics\n  sessctl metrics --output /var/lib/node_exporter/sessctl.prom")]
 pub struct Args {
     /// Replace this file in one step, as the node exporter's textfile collector needs it; on an error it stays as it is
     #[arg(long, value_name = "FILE")]
