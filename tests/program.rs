@@ -291,43 +291,6 @@ fn the_names_of_policies_are_one_line_in_every_format() {
 }
 
 #[test]
-fn the_summary_of_the_action_is_one_block_whatever_the_names() {
-    let db = Db::migrated(Grants::Closed);
-    db.client()
-        .batch_execute(
-            "create policy \"x\n```\n# owned\" on public.user_sessions for select to anon using (true);
-             create policy \"``` <img src=x>\" on public.user_sessions for select to anon using (true)",
-        )
-        .unwrap();
-    let action = include_str!("../.github/actions/verify/action.yml");
-    let script = action.rsplit("run: |").next().unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let bin = folder.path().join("sessctl/bin");
-    std::fs::create_dir_all(&bin).unwrap();
-    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_sessctl"), bin.join("sessctl")).unwrap();
-    let summary = folder.path().join("summary");
-    let mut command = clean("bash");
-    command.args(["-eo", "pipefail", "-c", script]);
-    command.env("RUNNER_TEMP", folder.path()).env("ARGUMENTS", "");
-    command
-        .env("GITHUB_STEP_SUMMARY", &summary)
-        .env("DATABASE_URL", db.url());
-    let run = Run::of(&mut command).exits(1);
-    assert_eq!(run.stdout.lines().filter(|line| line.starts_with("::error")).count(), 2);
-    let summary = std::fs::read_to_string(summary).unwrap();
-    let lines: Vec<&str> = summary.lines().collect();
-    let (first, last) = (lines[0], lines[lines.len() - 1]);
-    assert_eq!((first, last), ("```", "```"), "{summary}");
-    let inside = &lines[1..lines.len() - 1];
-    // A fence closes where at most three spaces stand in front of it.
-    assert!(
-        !inside.iter().any(|line| line.trim_start().starts_with("```")),
-        "{summary}"
-    );
-    assert!(summary.contains("\\x0a# owned"), "{summary}");
-}
-
-#[test]
 fn no_line_begins_with_what_somebody_wrote_for_a_workflow_s_runner() {
     let db = Db::migrated(Grants::Closed);
     db.client()

@@ -4,6 +4,7 @@
 mod common;
 
 mod access;
+mod action;
 mod adoption;
 mod anonymize;
 mod archive;
