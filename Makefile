@@ -7,23 +7,24 @@ export RUST_TEST_THREADS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN)))
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
-demo: server ## Watch the whole job run on a temporary local PostgreSQL
+demo: tools server ## Watch the whole job run on a temporary local PostgreSQL
 	@echo 'building sessctl, the first time for some minutes' >&2
+	@$(CARGO) build --locked
 	@$(CARGO) run --locked --quiet -- demo
 
-test: test-server ## Run all tests against a real PostgreSQL
+test: tools server ## Run all tests against a real PostgreSQL
 	$(CARGO) test --locked
 
 fuzz: ## Try inputs that no user writes for a minute (ARGS='--seconds 600')
 	SESSCTL_FUZZ_SECONDS=$(or $(lastword $(ARGS)),60) $(CARGO) test --locked --test suite -- --nocapture fuzz::
 
-kill-archive: test-server ## Kill a cleanup that archives at random moments (ARGS=200)
+kill-archive: server ## Kill a cleanup that archives at random moments (ARGS=200)
 	SESSCTL_KILL_ROUNDS=$(or $(ARGS),50) $(CARGO) test --locked --test suite -- --nocapture whenever_a_run_is_killed
 
 test-matrix: ## Run all tests on PostgreSQL 15 to 18, or on some (ARGS='17 /folder/of/binaries')
 	scripts/test-matrix $(ARGS)
 
-test-upgrade: test-server ## Run an earlier version's maintenance on this schema (REV=v0.1.0)
+test-upgrade: server ## Run an earlier version's maintenance on this schema (REV=v0.1.0)
 	scripts/test-upgrade $(REV)
 
 lint: ## Check formatting, lints and words
@@ -31,16 +32,16 @@ lint: ## Check formatting, lints and words
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --all-targets --locked -- -D warnings
 
-snapshot: test-server ## Write src/schema/snapshot.txt, what the migrations make
+snapshot: server ## Write src/schema/snapshot.txt, what the migrations make
 	SESSCTL_WRITE_SNAPSHOT=1 $(CARGO) test --locked --test suite snapshot
 
-golden: test-server ## Update tests/golden to what the program prints
+golden: server ## Update tests/golden to what the program prints
 	SESSCTL_WRITE_GOLDEN=1 $(CARGO) test --locked --test suite golden::
 
-picture: test-server ## Write the README's picture of a terminal from what the demo prints
+picture: server ## Write the README's picture of a terminal from what the demo prints
 	SESSCTL_WRITE_PICTURE=1 $(CARGO) test --locked --test suite the_picture
 
-bench: server ## Measure maintenance against single statements (ARGS='--rows 200000')
+bench: server ## Measure maintenance against single statements (ARGS='--rows 200000'; ARGS=--help)
 	$(CARGO) bench --locked --bench ratios -- $(ARGS)
 
 soak: server ## Send heartbeats beside sweeps for a minute (ARGS='--seconds 600')
@@ -52,10 +53,14 @@ bench-archive: server ## Measure an archive: time, size, memory (ARGS='--rows 30
 drift-table: server ## What verify, migra and pg_dump say of each change in tests/drift
 	$(CARGO) bench --locked --bench drift -- $(ARGS)
 
+tools: ## Say what is missing of what sessctl is built with
+	@scripts/check-tools
+
 server: ## Install a PostgreSQL server if none is found
 	@scripts/install-server
 
-test-server: ## Install the server and the extensions that the tests use
-	@scripts/install-server --for-tests
+test-tools: ## Install what some tests use and can do without: extensions, pgbouncer, zsh, fish
+	@scripts/install-server --test-tools
 
-.PHONY: help bench-archive demo test fuzz kill-archive test-matrix test-upgrade lint snapshot golden picture bench soak drift-table server test-server
+.PHONY: help bench-archive demo test fuzz kill-archive test-matrix \
+	test-upgrade lint snapshot golden picture bench soak drift-table tools server test-tools

@@ -103,6 +103,10 @@ fn size(path: &Path) -> u64 {
 }
 
 fn main() {
+    if std::env::args().any(|argument| argument == "--help") {
+        println!("make bench-archive ARGS='[--rows 1000000]': what an archive costs.");
+        return;
+    }
     let rows = std::env::args().skip_while(|argument| argument != "--rows").nth(1);
     let rows: i64 = rows.map_or(1_000_000, |rows| rows.parse().expect("--rows"));
     let options = Options {

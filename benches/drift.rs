@@ -300,6 +300,12 @@ fn print_row(name: &str, cells: impl Iterator<Item = String>) {
 }
 
 fn main() {
+    if std::env::args().any(|argument| argument == "--help") {
+        println!(
+            "make drift-table ARGS='[FILE…]': what verify, migra and pg_dump say of each change in tests/drift, or in these files."
+        );
+        return;
+    }
     let mut files = vec![
         (Kind::Mutation, MUTATIONS.to_owned()),
         (Kind::Harmless, HARMLESS.to_owned()),

@@ -16,6 +16,10 @@ fn option(name: &str) -> Option<u64> {
 }
 
 fn main() {
+    if std::env::args().any(|argument| argument == "--help") {
+        println!("make soak ARGS='[--seconds 60] [--seed N]': heartbeats beside sweeps for a while.");
+        return;
+    }
     let span = Duration::from_secs(option("--seconds").unwrap_or(60));
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     let seed = option("--seed").unwrap_or(now.as_secs());

@@ -72,7 +72,8 @@ struct Runner {
 
 impl Runner {
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        // The folder for temporary files may be mounted noexec.
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         for name in ["temp", "tools", "site"] {
             fs::create_dir(folder.path().join(name)).unwrap();
         }

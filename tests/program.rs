@@ -605,7 +605,14 @@ fn completions_and_the_manual_are_made_from_the_command_line() {
             ""
         };
         let script = format!("{before}\n{completions}\n{question}");
-        let loaded = Run::of(Command::new(shell).args(options).arg(script)).ok();
+        // What a shell keeps of a session goes into a home of its own.
+        let home = tempfile::tempdir().unwrap();
+        let mut command = Command::new(shell);
+        command.args(options).arg(script).env("HOME", home.path());
+        for name in ["XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "ZDOTDIR"] {
+            command.env_remove(name);
+        }
+        let loaded = Run::of(&mut command).ok();
         assert!(loaded.stdout.contains(answer), "{shell}: {loaded:?}");
     }
     let man = Run::of(sessctl().arg("man")).ok().stdout;

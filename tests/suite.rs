@@ -40,6 +40,7 @@ mod schedule;
 mod settings;
 mod settling;
 mod snapshot;
+mod start;
 mod stats;
 mod summary;
 mod upgrade;

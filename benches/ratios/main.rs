@@ -892,6 +892,12 @@ fn option(name: &str) -> Option<String> {
 }
 
 fn main() {
+    if std::env::args().any(|argument| argument == "--help") {
+        println!(
+            "make bench ARGS='[--rows 2200000] [--runs 3] [--only NAME,NAME] [--fsync on]': maintenance against single statements."
+        );
+        return;
+    }
     let count = |name, default| option(name).map_or(default, |text| text.parse().expect(name));
     let only = option("--only").unwrap_or_default();
     let fsync = format!("fsync={}", option("--fsync").as_deref().unwrap_or("on"));

@@ -11,6 +11,9 @@ use crate::failure::Failure;
 /// The environment variable that names the folder of the server's binaries.
 const BINDIR_VARIABLE: &str = "SESSCTL_PG_BINDIR";
 
+/// The oldest version that the schema works on.
+const OLDEST: u32 = 15;
+
 /// Where the server's binaries are: `given`, else [`BINDIR_VARIABLE`], else PATH and the places where packages put them.
 pub(super) fn find_bindir(given: Option<&Path>) -> Result<PathBuf> {
     let named = given
@@ -19,7 +22,7 @@ pub(super) fn find_bindir(given: Option<&Path>) -> Result<PathBuf> {
     if let Some(dir) = named {
         let dir = fs::canonicalize(&dir).unwrap_or(dir);
         if has_server(&dir) {
-            return Ok(dir);
+            return refuse_old(dir);
         }
         return Err(Failure::usage(format!("no postgres and initdb in {}", dir.display()))
             .hint(format!(
@@ -53,20 +56,50 @@ pub(super) fn find_bindir(given: Option<&Path>) -> Result<PathBuf> {
     });
     let asked = Command::new("pg_config").arg("--bindir").output().ok();
     let asked = asked.map(|out| PathBuf::from(String::from_utf8_lossy(&out.stdout).trim()));
-    from_path
-        .into_iter()
-        .chain(packaged)
-        .chain(asked)
-        .find(|dir| has_server(dir))
+    let found = from_path.into_iter().chain(packaged).chain(asked);
+    let servers: Vec<PathBuf> = found
+        .filter(|dir| has_server(dir))
         .map(|dir| behind_links(&dir).unwrap_or(dir))
-        .ok_or_else(|| {
+        .collect();
+    let new_enough = servers.iter().find(|dir| !is_old(dir)).cloned();
+    match (new_enough, servers.into_iter().next()) {
+        (Some(dir), _) => Ok(dir),
+        (None, Some(old)) => refuse_old(old),
+        (None, None) => Err(
             Failure::new("no PostgreSQL server is installed on this machine (initdb was not found)")
                 .hint(format!(
                     "apt-get install postgresql, brew install postgresql@17 or dnf install postgresql-server; \
                      or name its folder of binaries by --pg-bindir or {BINDIR_VARIABLE}"
                 ))
-                .into()
-        })
+                .into(),
+        ),
+    }
+}
+
+/// The major version of a folder's server, where it says one.
+fn major(dir: &Path) -> Option<u32> {
+    let out = Command::new(dir.join("postgres")).arg("--version").output().ok()?;
+    let text = String::from_utf8(out.stdout).ok()?;
+    let version = text.strip_prefix("postgres (PostgreSQL) ")?;
+    version.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+fn is_old(dir: &Path) -> bool {
+    major(dir).is_some_and(|major| major < OLDEST)
+}
+
+fn refuse_old(dir: PathBuf) -> Result<PathBuf> {
+    match major(&dir) {
+        Some(major) if major < OLDEST => Err(Failure::usage(format!(
+            "PostgreSQL {major} in {} is too old for a sandbox",
+            dir.display()
+        ))
+        .hint(format!(
+            "install PostgreSQL {OLDEST} or newer, or name its folder of binaries by --pg-bindir or {BINDIR_VARIABLE}"
+        ))
+        .into()),
+        _ => Ok(dir),
+    }
 }
 
 /// The folder that a link to `postgres` leads to: the tools of that version are there, and not always linked too.
