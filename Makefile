@@ -15,6 +15,24 @@ demo: tools server ## Watch the whole job run on a temporary local PostgreSQL
 test: tools server ## Run all tests against a real PostgreSQL
 	$(CARGO) test --locked
 
+dist: tools ## Build everything that a release has into target/dist: archive, npm, Debian package, image
+	packaging/dist $(ARGS)
+
+test-packages: tools server ## Install and run what make dist has built
+	$(CARGO) test --locked --test packages
+
+test-reproducible: tools ## Build the last commit in two places, and compare the bytes
+	packaging/test-reproducible
+
+release-check: tools server ## Rehearse a release from a clean clone: lint, build, compare, install, run
+	packaging/check-release $(ARGS)
+
+release-prepare: tools server ## Write a release's number and date everywhere (VERSION=0.1.0, OWNER=name the first time)
+	packaging/prepare $(VERSION) $(OWNER)
+
+bare-machine: ## Run make demo and make test in a bare Debian (root, debootstrap)
+	scripts/bare-machine $(ARGS)
+
 fuzz: ## Try inputs that no user writes for a minute (ARGS='--seconds 600')
 	SESSCTL_FUZZ_SECONDS=$(or $(lastword $(ARGS)),60) $(CARGO) test --locked --test suite -- --nocapture fuzz::
 
@@ -62,5 +80,5 @@ server: ## Install a PostgreSQL server if none is found
 test-tools: ## Install what some tests use and can do without: extensions, pgbouncer, zsh, fish
 	@scripts/install-server --test-tools
 
-.PHONY: help bench-archive demo test fuzz kill-archive test-matrix \
+.PHONY: help bench-archive demo test dist test-packages test-reproducible release-check release-prepare bare-machine fuzz kill-archive test-matrix \
 	test-upgrade lint snapshot golden picture bench soak drift-table tools server test-tools

@@ -65,6 +65,22 @@ fn released_migrations_are_as_they_were_released() {
     assert_eq!(problems(RELEASED, &ours()), Vec::<String>::new());
 }
 
+/// `packaging/prepare` writes the list with it, for the commit that gets a tag.
+#[test]
+fn a_list_for_a_release_has_every_migration() {
+    let first = RELEASED.lines().next().unwrap();
+    let lines = ours();
+    let lines = lines
+        .iter()
+        .map(|(version, name, sum)| format!("{version} {name} {sum}\n"));
+    let text = format!("{first}\n{}", lines.collect::<String>());
+    assert_eq!(problems(&text, &ours()), Vec::<String>::new());
+    if std::env::var_os("SESSCTL_WRITE_RELEASED").is_some() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/released.txt");
+        std::fs::write(file, text).unwrap();
+    }
+}
+
 #[test]
 fn a_released_migration_that_changed_is_missing_or_renamed_is_found() {
     let ours = ours();

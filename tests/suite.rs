@@ -33,6 +33,7 @@ mod preflight;
 mod program;
 mod readme;
 mod record;
+mod release;
 mod released;
 mod repair;
 mod sandbox;
