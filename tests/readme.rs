@@ -256,10 +256,6 @@ impl Project {
                 let command = line.splitn(6, ' ').nth(5).unwrap();
                 self.shell(&command.replace("/var/lib/prometheus/node-exporter/", ""));
             }),
-            ("ini", _) => text
-                .lines()
-                .filter_map(|line| line.strip_prefix("ExecStart=/usr/local/bin/"))
-                .for_each(|start| self.shell(start)),
             ("yaml", _) => text.lines().map(str::trim).for_each(|line| self.yaml(line)),
             _ => panic!("nobody runs a block in {language:?} of {page}: {text}"),
         }
@@ -490,7 +486,15 @@ fn the_pages_and_the_command_line_have_the_same_options() {
         .flat_map(|(_, text)| options(text))
         .collect::<BTreeSet<_>>();
     let of_others = [
-        "--check", "--git", "--ignore-missing", "--locked", "--now", "--omit", "--path", "--repo", "--rm",
+        "--check",
+        "--git",
+        "--ignore-missing",
+        "--locked",
+        "--now",
+        "--omit",
+        "--path",
+        "--repo",
+        "--rm",
     ]
     .map(String::from)
     .into();

@@ -191,13 +191,13 @@ fn without_the_right_to_install_there_is_a_line_that_says_what_to_ask_for() {
     machine
         .make("demo")
         .exits(2)
-        .says("there is no sudo. Ask an administrator for: apt-get install postgresql")
+        .says("there is no sudo. Ask an administrator for: apt-get install postgresql. Or")
         .says(other_ways);
     machine.has("sudo", "echo 'sudo: a password is required' >&2; exit 1");
     machine
         .make("demo")
         .exits(2)
-        .says("who may not use sudo. Ask an administrator for: apt-get install postgresql")
+        .says("who may not use sudo. Ask an administrator for: apt-get install postgresql. Or")
         .says(other_ways);
     assert!(!machine.calls().contains("apt-get install"), "{}", machine.calls());
 }
