@@ -41,6 +41,12 @@ static FILTERS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
             r#"(?m)("avg_session_minutes": |^[a-z-]+,\d+,)\d+(\.\d+)?"#,
             "${1}[MINUTES]",
         ),
+        // A table and its indexes have more pages in some versions.
+        (
+            r"(?m)^(public\.user_sessions|total|\w+_(?:pkey|key)|idx_\w+)( +)[\d,]+ (bytes|kB|MB)$",
+            "${1}${2}[SIZE]",
+        ),
+        (r#""(table_)?bytes": \d+"#, r#""${1}bytes": "[N]""#),
         (r"\bprocess \d+\b", "process [PID]"),
         // Sizes, times and what the server's statistics know so far.
         (

@@ -321,6 +321,22 @@ fn a_failed_run_is_recorded_with_its_message_and_without_the_contents_of_a_row()
 }
 
 #[test]
+fn a_run_whose_first_batch_failed_is_the_last_run_of_its_job() {
+    let db = seeded();
+    db.admin()
+        .batch_execute(
+            "delete from public.user_sessions where ctid not in (select ctid from public.user_sessions where status = 'active' limit 3);
+             alter table public.user_sessions add constraint no_timeout check (status <> 'timeout') not valid",
+        )
+        .unwrap();
+    db.sessctl(&["end-inactive"]).exits(3);
+    let job = &db.sessctl(&["status", "--format", "json"]).ok().json()["jobs"][0];
+    assert_eq!(job["last_run"]["outcome"], "failed");
+    assert_eq!(job["last_success"], serde_json::Value::Null);
+    db.sessctl(&["doctor"]).exits(1).says("the last run failed");
+}
+
+#[test]
 fn old_rows_go_and_the_newest_of_each_job_stay() {
     let db = seeded();
     let mut client = db.client();

@@ -43,6 +43,7 @@ mod settling;
 mod snapshot;
 mod start;
 mod stats;
+mod status;
 mod summary;
 mod upgrade;
 mod verify;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use days::{Day, Found};
 
 use super::Context;
-use crate::database::{Value, bind};
+use crate::database::{FILTERED, Value, bind};
 use crate::failure::Failure;
 use crate::output::Report;
 
@@ -56,9 +56,7 @@ impl Args {
             return Err(unknown_zone(&self.timezone).into());
         };
         if scope.filtered {
-            context.terminal.warn(
-                "row level security applies to this role, and hides sessions from it: use postgres, or a role with BYPASSRLS",
-            );
+            context.terminal.warn(FILTERED);
         }
         let sql = if scope.indexed {
             include_str!("stats/by_index.sql")

@@ -1,4 +1,4 @@
-//! `sessctl status`: which migrations a database has, and when each job last ran.
+//! `sessctl status`: the state of the schema, of maintenance and of the table on one screen.
 
 mod report;
 
@@ -7,11 +7,16 @@ use clap::Args as ClapArgs;
 use serde::Serialize;
 
 use super::Context;
-use crate::maintenance::{self, CRON_WITHOUT_ARCHIVE, JobState};
+use crate::doctor::{Due, Scheduled, Workload, workload};
+use crate::maintenance::{CRON_WITHOUT_ARCHIVE, JobState, has_cron_without_archive};
 use crate::migrations::{self, History};
 use crate::output::Report;
+use crate::schema::Sizes;
 
-/// Show the schema's version and the last run of each job
+/// Show the schema's version, the last and next run of each job, due sessions and sizes
+///
+/// Due sessions are counted exactly up to 1,000, or in a table of up to 32 MiB; a larger number is an estimate, marked with ~.
+/// The next run is that of pg_cron in this database. --verbose lists every migration. It changes nothing.
 #[derive(ClapArgs, Debug)]
 #[command(after_help = "Examples:\n  sessctl status\n  sessctl status --format json")]
 pub struct Args {}
@@ -20,19 +25,29 @@ impl Args {
     pub async fn run(&self, context: &Context<'_>) -> Result<Box<dyn Report>> {
         let database = context.connect("status").await?;
         let history = History::read(&database).await?;
-        let jobs = maintenance::jobs(&database).await?;
+        let mut workload = workload(&database).await?;
+        let sizes = match Sizes::read(&database).await {
+            Err(failure) if database.is_closed() => return Err(failure.into()),
+            Err(failure) => {
+                workload.failures.push(failure.to_string());
+                None
+            }
+            Ok(sizes) => sizes,
+        };
         // With a record that can't be read, it is not known.
-        let is_in_vain = jobs.is_some()
-            && maintenance::has_cron_without_archive(&database)
-                .await
-                .unwrap_or_default();
+        let is_in_vain = workload.jobs.is_some() && has_cron_without_archive(&database).await.unwrap_or_default();
         database.close().await;
+        for failure in &workload.failures {
+            context.terminal.warn(failure);
+        }
         if is_in_vain {
             let (what, hint) = CRON_WITHOUT_ARCHIVE;
             context.terminal.warn(what);
             context.terminal.hint_line(hint);
         }
-        Ok(Box::new(Status::of(&history, jobs)))
+        let mut status = Status::of(&history, workload, sizes);
+        status.lists_all = context.terminal.is_verbose();
+        Ok(Box::new(status))
     }
 }
 
@@ -58,6 +73,8 @@ struct Line {
 #[derive(Serialize)]
 struct Status {
     version: i32,
+    /// Whether every migration is applied, as it is in this program, and no other one.
+    up_to_date: bool,
     /// A newer sessctl has been here.
     newer: bool,
     /// The schema is there, and its history is not. The record of runs comes with the schema.
@@ -65,10 +82,18 @@ struct Status {
     migrations: Vec<Line>,
     /// Absent where the record can't be read.
     jobs: Option<Vec<JobState>>,
+    /// Absent where sessions can't be counted.
+    due: Option<Vec<Due>>,
+    /// Absent where pg_cron's jobs can't be seen.
+    schedules: Option<Vec<Scheduled>>,
+    /// Absent where the table is missing, or held by another session.
+    sizes: Option<Sizes>,
+    #[serde(skip)]
+    lists_all: bool,
 }
 
 impl Status {
-    fn of(history: &History, jobs: Option<Vec<JobState>>) -> Self {
+    fn of(history: &History, workload: Workload, sizes: Option<Sizes>) -> Self {
         let applied = history.applied();
         let mut lines: Vec<Line> = migrations::all()
             .iter()
@@ -96,10 +121,15 @@ impl Status {
         }));
         Self {
             version: history.version(),
-            unrecorded: applied.is_empty() && jobs.is_some(),
+            up_to_date: lines.iter().all(|line| line.state == State::Applied),
+            unrecorded: applied.is_empty() && workload.jobs.is_some(),
             newer: lines.iter().any(|line| line.state == State::Unknown),
             migrations: lines,
-            jobs,
+            jobs: workload.jobs,
+            due: workload.due,
+            schedules: workload.schedules,
+            sizes,
+            lists_all: false,
         }
     }
 }

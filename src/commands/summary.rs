@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio_postgres::error::SqlState;
 
 use super::Context;
-use crate::database::{Database, Value, bind};
+use crate::database::{Database, FILTERED, Value, bind};
 use crate::failure::Failure;
 use crate::output::{Report, Terminal};
 
@@ -123,9 +123,7 @@ impl Summary {
     /// Says what the numbers leave out.
     fn warn(&self, terminal: &Terminal) {
         if self.filtered {
-            terminal.warn(
-                "row level security applies to this role, and hides sessions from it: use postgres, or a role with BYPASSRLS",
-            );
+            terminal.warn(FILTERED);
         }
         if self.total_idle.is_none() {
             terminal.warn("idle and due sessions are not counted: the view sessctl.session_last_seen can't be read, or reads another table");

@@ -210,6 +210,10 @@ pub(crate) fn missing_table_hint(elsewhere: &[String], has_history: bool) -> Opt
     }
 }
 
+/// What a role is told that sees its own sessions alone.
+pub(crate) const FILTERED: &str =
+    "row level security applies to this role, and hides sessions from it: use postgres, or a role with BYPASSRLS";
+
 /// What to do about a server that takes no writes. Supabase sets a project to read-only when its disk is full.
 pub(crate) const READ_ONLY: &str = "the server takes no writes. If it is a replica, use the primary's connection string. If the project is read-only because its \
      disk is full, run sessctl cleanup over the direct connection (poolers refuse options) with \

@@ -24,7 +24,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{CancelToken, Client, Error, SimpleQueryMessage, SimpleQueryRow};
 
 pub use error::QueryError;
-pub(crate) use hint::{READ_ONLY, function_in, missing_table_hint};
+pub(crate) use hint::{FILTERED, READ_ONLY, function_in, missing_table_hint};
 pub use hint::{functions, server_message};
 pub(crate) use statement::{Value, bind};
 pub(crate) use tls::verifying_client;

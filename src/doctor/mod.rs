@@ -29,6 +29,7 @@ mod server;
 mod table;
 mod tls;
 mod trigger_functions;
+mod workload;
 
 use std::pin::Pin;
 
@@ -42,6 +43,7 @@ use crate::schema::Team;
 pub(crate) use jobs::overdue_by_index;
 pub(crate) use plan::Asked;
 use scene::{Count, Scene};
+pub(crate) use workload::{Due, Scheduled, Workload, workload};
 
 /// A check's line: its name in the list, and what it found.
 #[derive(Serialize)]

@@ -1,34 +1,54 @@
-//! How often a schedule of pg_cron is due.
+//! How often a schedule of pg_cron is due, and when next.
 
-use chrono::{Datelike, Days, NaiveDate};
+use chrono::{Datelike, Days, NaiveDate, NaiveDateTime, TimeDelta, Timelike};
 
 /// A leap day may be eight years away from the next one.
 const DAYS: u64 = 9 * 366;
 
+/// A schedule of pg_cron.
+enum Schedule {
+    /// Each time so many seconds after the run before.
+    Seconds(i64),
+    /// On certain days at certain minutes, which are in ascending order and counted from midnight.
+    Minutes(Box<dyn Fn(NaiveDate) -> bool>, Vec<i64>),
+}
+
+impl Schedule {
+    /// None where it is none that pg_cron knows.
+    fn parse(schedule: &str) -> Option<Self> {
+        let text = schedule.trim().to_ascii_lowercase();
+        if let Some(number) = text.strip_suffix("seconds").or_else(|| text.strip_suffix("second")) {
+            let seconds = number.trim().parse().ok().filter(|seconds| *seconds > 0);
+            return seconds.map(Self::Seconds);
+        }
+        let fields = match text.as_str() {
+            "@hourly" => "0 * * * *",
+            "@daily" | "@midnight" => "0 0 * * *",
+            "@weekly" => "0 0 * * 0",
+            "@monthly" => "0 0 1 * *",
+            "@yearly" | "@annually" => "0 0 1 1 *",
+            other => other,
+        };
+        let fields: Vec<&str> = fields.split_whitespace().collect();
+        let [minutes, hours, days, months, weekdays] = fields[..] else {
+            return None;
+        };
+        let (minutes, hours) = (field(minutes, 0..=59, &[])?, field(hours, 0..=23, &[])?);
+        let is_due = due_days(days, months, weekdays)?;
+        let times = (0..24 * 60)
+            .filter(|time| hours >> (time / 60) & 1 == 1 && minutes >> (time % 60) & 1 == 1)
+            .collect();
+        Some(Self::Minutes(is_due, times))
+    }
+}
+
 /// The longest time between two runs in a row, in seconds. Absent where the schedule is due less than twice in nine years, or
 /// is none that pg_cron knows. It is the same in every time zone.
 pub(super) fn longest_gap(schedule: &str) -> Option<i64> {
-    let text = schedule.trim().to_ascii_lowercase();
-    if let Some(number) = text.strip_suffix("seconds").or_else(|| text.strip_suffix("second")) {
-        return number.trim().parse().ok().filter(|seconds| *seconds > 0);
-    }
-    let fields = match text.as_str() {
-        "@hourly" => "0 * * * *",
-        "@daily" | "@midnight" => "0 0 * * *",
-        "@weekly" => "0 0 * * 0",
-        "@monthly" => "0 0 1 * *",
-        "@yearly" | "@annually" => "0 0 1 1 *",
-        other => other,
+    let (is_due, times) = match Schedule::parse(schedule)? {
+        Schedule::Seconds(seconds) => return Some(seconds),
+        Schedule::Minutes(is_due, times) => (is_due, times),
     };
-    let fields: Vec<&str> = fields.split_whitespace().collect();
-    let [minutes, hours, days, months, weekdays] = fields[..] else {
-        return None;
-    };
-    let (minutes, hours) = (field(minutes, 0..=59, &[])?, field(hours, 0..=23, &[])?);
-    let is_due = due_days(days, months, weekdays)?;
-    let times: Vec<i64> = (0..24 * 60)
-        .filter(|time| hours >> (time / 60) & 1 == 1 && minutes >> (time % 60) & 1 == 1)
-        .collect();
     let (first, last) = (*times.first()?, *times.last()?);
     let within_a_day = times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
     let start = NaiveDate::from_ymd_opt(2024, 1, 1)?;
@@ -41,8 +61,28 @@ pub(super) fn longest_gap(schedule: &str) -> Option<i64> {
     between_days.max().map(|minutes| minutes.max(within_a_day) * 60)
 }
 
+/// When a schedule is due next, by the clock of its time zone. Of one in seconds it is the latest possible time. Absent as above.
+pub(super) fn next_run(schedule: &str, now: NaiveDateTime) -> Option<NaiveDateTime> {
+    let (is_due, times) = match Schedule::parse(schedule)? {
+        Schedule::Seconds(seconds) => return now.checked_add_signed(TimeDelta::try_seconds(seconds)?),
+        Schedule::Minutes(is_due, times) => (is_due, times),
+    };
+    // The run of this minute has begun.
+    let minute = i64::from(now.hour() * 60 + now.minute());
+    if let Some(time) = times.iter().find(|time| **time > minute && is_due(now.date())) {
+        return at(now.date(), *time);
+    }
+    let days = (1..DAYS).filter_map(|offset| now.date().checked_add_days(Days::new(offset)));
+    at(days.into_iter().find(|day| is_due(*day))?, *times.first()?)
+}
+
+/// The minute of a day.
+fn at(day: NaiveDate, minute: i64) -> Option<NaiveDateTime> {
+    day.and_hms_opt(0, 0, 0)?.checked_add_signed(TimeDelta::minutes(minute))
+}
+
 /// Whether a day is due. As in cron, a day of the month or one of the week is enough where both are named.
-fn due_days(days: &str, months: &str, weekdays: &str) -> Option<impl Fn(NaiveDate) -> bool> {
+fn due_days(days: &str, months: &str, weekdays: &str) -> Option<Box<dyn Fn(NaiveDate) -> bool>> {
     const MONTHS: [&str; 13] = [
         "", "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
     ];
@@ -54,7 +94,7 @@ fn due_days(days: &str, months: &str, weekdays: &str) -> Option<impl Fn(NaiveDat
     let weekdays = field(weekdays, 0..=7, &WEEKDAYS)?;
     // Sunday is 0, and 7 too.
     let weekdays = weekdays | weekdays >> 7;
-    Some(move |date: NaiveDate| {
+    Some(Box::new(move |date: NaiveDate| {
         let is_last = date.succ_opt().is_none_or(|next| next.month() != date.month());
         let of_month = days >> date.day() & 1 == 1 || on_the_last && is_last;
         let of_week = weekdays >> date.weekday().num_days_from_sunday() & 1 == 1;
@@ -64,7 +104,7 @@ fn due_days(days: &str, months: &str, weekdays: &str) -> Option<impl Fn(NaiveDat
             of_month && of_week
         };
         months >> date.month() & 1 == 1 && day
-    })
+    }))
 }
 
 /// The values of a field such as `*/5`, `1-5,7` or `mon`, a bit each.
@@ -139,6 +179,32 @@ mod tests {
             "0 seconds",
         ] {
             assert_eq!(longest_gap(schedule), None, "{schedule}");
+        }
+    }
+
+    #[test]
+    fn the_next_run_of_a_schedule() {
+        let time = |text: &str| NaiveDateTime::parse_from_str(text, "%F %T").unwrap();
+        for (schedule, now, next) in [
+            ("* * * * *", "2026-11-26 10:00:00", "2026-11-26 10:01:00"),
+            ("*/5 * * * *", "2026-11-26 10:04:59", "2026-11-26 10:05:00"),
+            ("*/5 * * * *", "2026-11-26 10:05:00", "2026-11-26 10:10:00"),
+            ("17 * * * *", "2026-11-26 23:17:30", "2026-11-27 00:17:00"),
+            ("41 3 * * *", "2026-12-31 03:41:00", "2027-01-01 03:41:00"),
+            ("41 3 * * *", "2026-12-31 03:40:59", "2026-12-31 03:41:00"),
+            ("0 0 $ * *", "2026-11-26 10:00:00", "2026-11-30 00:00:00"),
+            ("0 8 * * mon", "2026-11-26 10:00:00", "2026-11-30 08:00:00"),
+            ("0 0 29 feb *", "2026-11-26 10:00:00", "2028-02-29 00:00:00"),
+            ("30 seconds", "2026-11-26 10:00:00", "2026-11-26 10:00:30"),
+        ] {
+            assert_eq!(
+                next_run(schedule, time(now)),
+                Some(time(next)),
+                "{schedule} after {now}"
+            );
+        }
+        for schedule in ["0 0 30 2 *", "@reboot", "9223372036854775807 seconds"] {
+            assert_eq!(next_run(schedule, time("2026-11-26 10:00:00")), None, "{schedule}");
         }
     }
 }

@@ -139,7 +139,7 @@ impl Plan {
     }
 
     /// What anonymize removes: by pg_cron's job, else by the last run.
-    fn removal(&self) -> Removal {
+    pub(super) fn removal(&self) -> Removal {
         let scheduled = self.cron_jobs_of(&ANONYMIZE).next();
         let scheduled = scheduled.and_then(|cron_job| ANONYMIZE.cron_arguments(&cron_job.command));
         let last = || Some(Removal::from(self.state(&ANONYMIZE)?.removes.as_ref()?));

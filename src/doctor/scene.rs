@@ -167,7 +167,13 @@ impl<'a> Scene<'a> {
         self.count(rows, by_index, values, judge).await
     }
 
-    async fn number(&self, rows: &str, by_index: ByIndex, values: &[(&str, Value<'_>)]) -> Result<Count, Failure> {
+    /// How many rows a query finds, exactly or by a sample of a large table.
+    pub(super) async fn number(
+        &self,
+        rows: &str,
+        by_index: ByIndex,
+        values: &[(&str, Value<'_>)],
+    ) -> Result<Count, Failure> {
         let count = |rows: &str| format!("select count(*) from ({rows}) as r");
         let Some(share) = self.sampled_share().await? else {
             let number = self.ask(&count(&whole(rows, values))).await?;

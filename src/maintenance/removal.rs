@@ -84,6 +84,18 @@ impl Removal {
         }
     }
 
+    /// The names of what goes, a `text[]`, as in the record of a run.
+    pub(crate) fn removes(self) -> String {
+        let names = [
+            (self.ip == Address::Remove, "address"),
+            (true, "host"),
+            (!self.keeps_user_agent, "user-agent"),
+            (!self.keeps_location, "location"),
+        ];
+        let names: Vec<&str> = names.iter().filter(|(goes, _)| *goes).map(|(_, name)| *name).collect();
+        format!("{{{}}}", names.join(","))
+    }
+
     /// What follows the days in a call of the procedure.
     pub(super) fn arguments(self) -> String {
         let mut arguments = String::new();
@@ -143,6 +155,8 @@ mod tests {
             " --anonymize-ip truncate --anonymize-keep user-agent,location"
         );
         assert_eq!(Removal::all().count(), 8);
+        assert_eq!(Removal::default().removes(), "{address,host,user-agent,location}");
+        assert_eq!(least.removes(), "{host}");
     }
 
     #[test]

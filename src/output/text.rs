@@ -125,6 +125,18 @@ pub fn count(number: u64) -> String {
     text
 }
 
+/// Bytes in the largest unit that matters, as PostgreSQL counts them: 1 kB is 1,024 bytes.
+pub fn size(bytes: u64) -> String {
+    let (mut number, mut unit) = (bytes, "bytes");
+    for larger in ["kB", "MB", "GB", "TB"] {
+        if number < 10 * 1024 {
+            break;
+        }
+        (number, unit) = ((number + 512) / 1024, larger);
+    }
+    format!("{} {unit}", count(number))
+}
+
 /// Seconds in the two largest units that matter.
 pub fn span(seconds: i64) -> String {
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
@@ -196,6 +208,22 @@ mod tests {
         assert_eq!(sparkline(&[None, None], 60), "  ");
         assert_eq!(sparkline(&[], 60), "");
         assert_eq!(sparkline(&numbers(&[0, 8, 0, 0, 4]), 3), "█▁▄");
+    }
+
+    #[test]
+    fn a_size_is_in_the_unit_that_postgresql_shows() {
+        const MB: u64 = 1024 * 1024;
+        for (bytes, shown) in [
+            (0, "0 bytes"),
+            (8_192, "8,192 bytes"),
+            (16_384, "16 kB"),
+            (9 * MB, "9,216 kB"),
+            (12 * MB, "12 MB"),
+            (12 * 1024 * MB, "12 GB"),
+            (u64::MAX, "16,777,216 TB"),
+        ] {
+            assert_eq!(size(bytes), shown);
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod indexes;
 mod lists;
 mod object;
 pub(crate) mod repair;
+mod sizes;
 mod snapshot;
 mod verdict;
 
@@ -27,6 +28,7 @@ pub(crate) use lists::{DECLARED, LISTS, ListSpec, expect, is_same, keep, without
 pub(crate) use object::Grant;
 pub use object::{Kind, Object};
 pub use repair::Wanted;
+pub(crate) use sizes::Sizes;
 pub use snapshot::{script, snapshot, write as write_snapshot, write_script};
 pub(crate) use verdict::{ADOPT, Pending, Team, UNRECORDED, Verdict};
 

@@ -1,12 +1,13 @@
-//! How `sessctl status` shows the migrations and the jobs.
+//! How `sessctl status` shows the migrations, the jobs and the sizes.
 
 use std::io;
 
+use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use super::{State, Status};
-use crate::maintenance::{JobState, RunState};
-use crate::output::{Page, Report, Rows, Style, Text, count};
+use crate::maintenance::{JOBS, JobSpec, JobState, RunState};
+use crate::output::{Page, Report, Rows, Style, Text, count, size};
 use crate::schema::{ADOPT, UNRECORDED};
 
 fn words(state: State) -> (&'static str, Style) {
@@ -18,6 +19,10 @@ fn words(state: State) -> (&'static str, Style) {
     }
 }
 
+fn time(time: DateTime<Utc>) -> String {
+    time.format("%F %T").to_string()
+}
+
 /// How many a run did.
 fn sessions(run: &RunState) -> String {
     let rows = count(run.rows);
@@ -27,40 +32,11 @@ fn sessions(run: &RunState) -> String {
     }
 }
 
-/// The cells of a job's row.
-fn job_cells(out: &Page<'_>, job: &JobState) -> Vec<Text> {
-    let started = |run: &RunState| Text::from(run.started_at.format("%F %T").to_string());
-    let by = |run: &RunState| Text::from(format!("{} ({})", run.source, run.role));
-    let mut cells = vec![Text::from(job.job.as_str())];
-    match &job.last_run {
-        Some(run) => {
-            let style = match run.outcome.as_str() {
-                "done" => Style::Good,
-                "failed" | "lost" => Style::Bad,
-                _ => Style::Warning,
-            };
-            cells.extend([
-                started(run),
-                by(run),
-                out.paint(style, &run.outcome),
-                sessions(run).into(),
-            ]);
-        }
-        None => cells.extend(["never", "", "", ""].map(Text::from)),
-    }
-    match &job.last_success {
-        Some(run) => cells.extend([started(run), by(run), sessions(run).into()]),
-        None => cells.push("never".into()),
-    }
-    cells
-}
-
-impl Report for Status {
-    fn table(&self, out: &mut Page<'_>) -> io::Result<()> {
-        if self.unrecorded {
-            return out.line(format!("{UNRECORDED}: {ADOPT}"));
-        }
-        let rows = self.migrations.iter().map(|line| {
+impl Status {
+    /// The migrations: those that are not applied, or all.
+    fn migrations(&self, out: &mut Page<'_>) -> io::Result<()> {
+        let listed = |state| self.lists_all || state != State::Applied;
+        let rows = self.migrations.iter().filter(|line| listed(line.state)).map(|line| {
             let (word, style) = words(line.state);
             let when = line.applied_on.as_deref().unwrap_or_default();
             vec![
@@ -70,35 +46,134 @@ impl Report for Status {
                 when.split('.').next().unwrap_or_default().into(),
             ]
         });
-        out.grid(&["version", "name", "state", "applied on (UTC)"], rows.collect())?;
-        let pending = self
-            .migrations
-            .iter()
-            .filter(|line| line.state == State::Pending)
-            .count();
-        let line = match (self.newer, pending) {
-            (true, _) => "a newer sessctl has been here: install it".into(),
-            (false, 0) => format!("the schema is at version {}", self.version),
-            (false, n) => format!(
-                "the schema is at version {}, {n} pending: run sessctl migrate",
-                self.version
-            ),
-        };
-        out.line(line)?;
-        match &self.jobs {
-            Some(jobs) => {
-                out.line("")?;
-                let rows = jobs.iter().map(|job| job_cells(out, job)).collect();
-                let last = ["job", "last run (UTC)", "by", "outcome", "sessions"];
-                out.grid(&[&last[..], &["last success (UTC)", "by", "sessions"]].concat(), rows)?;
-                match jobs.iter().any(|job| job.archive_required) {
-                    true => out.line("cleanup requires an archive"),
-                    false => Ok(()),
-                }
-            }
-            None if self.version > 0 => out.line("the record of runs can't be read by this role"),
-            None => Ok(()),
+        let rows: Vec<Vec<Text>> = rows.collect();
+        match rows.is_empty() {
+            true => Ok(()),
+            false => out.grid(&["version", "name", "state", "applied on (UTC)"], rows),
         }
+    }
+
+    fn version_line(&self) -> String {
+        let of = |state| self.migrations.iter().filter(|line| line.state == state).count();
+        let at = format!("the schema is at version {}", self.version);
+        match (of(State::Pending), of(State::Changed)) {
+            _ if self.newer => "a newer sessctl has been here: install it".into(),
+            (0, 0) => format!("{at}, up to date"),
+            (0, 1) => format!("{at}, and a migration changed after it was applied: run sessctl verify"),
+            (0, changed) => {
+                format!("{at}, and {changed} migrations changed after they were applied: run sessctl verify")
+            }
+            (pending, _) => format!("{at}, {pending} pending: run sessctl migrate"),
+        }
+    }
+
+    fn jobs(&self, out: &mut Page<'_>) -> io::Result<()> {
+        let header = [
+            "job",
+            "due now",
+            "last run (UTC)",
+            "by",
+            "outcome",
+            "sessions",
+            "last success (UTC)",
+            "next run (UTC)",
+        ];
+        out.grid(&header, JOBS.iter().map(|job| self.job_cells(out, job)).collect())?;
+        if self.jobs.is_none() {
+            return out.line("the record of runs can't be read by this role");
+        }
+        for state in self.jobs.iter().flatten() {
+            if let Some(run) = state.last_run.as_ref().filter(|run| run.outcome == "failed")
+                && let Some(message) = &run.message
+            {
+                out.line(out.paint(Style::Bad, &format!("{} failed: {message}", state.job)))?;
+            }
+        }
+        match self.jobs.iter().flatten().any(|job| job.archive_required) {
+            true => out.line("cleanup requires an archive"),
+            false => Ok(()),
+        }
+    }
+
+    fn job_cells(&self, out: &Page<'_>, job: &JobSpec) -> Vec<Text> {
+        let due = self.due.iter().flatten().find(|due| due.job == job.name);
+        let due = due.and_then(|due| {
+            let about = if due.estimate { "~" } else { "" };
+            Some(format!("{about}{}", count(due.sessions?)))
+        });
+        let due = due.unwrap_or_else(|| "-".into());
+        let mut cells: Vec<Text> = vec![job.name.into(), due.into()];
+        let state = self.jobs.iter().flatten().find(|state| state.job == job.name);
+        match state {
+            Some(JobState {
+                last_run: Some(run), ..
+            }) => {
+                let style = match run.outcome.as_str() {
+                    "done" => Style::Good,
+                    "failed" | "lost" => Style::Bad,
+                    _ => Style::Warning,
+                };
+                cells.extend([
+                    time(run.started_at).into(),
+                    format!("{} ({})", run.source, run.role).into(),
+                    out.paint(style, &run.outcome),
+                    sessions(run).into(),
+                ]);
+            }
+            Some(_) => cells.extend(["never", "", "", ""].map(Text::from)),
+            None => cells.extend(["-", "", "", ""].map(Text::from)),
+        }
+        let success = |state: &JobState| match &state.last_success {
+            Some(run) => time(run.started_at),
+            None => "never".into(),
+        };
+        cells.push(state.map_or_else(|| "-".into(), success).into());
+        cells.push(self.next_run(out, job));
+        cells
+    }
+
+    fn next_run(&self, out: &Page<'_>, job: &JobSpec) -> Text {
+        let Some(schedules) = &self.schedules else {
+            return "unknown".into();
+        };
+        let of_job: Vec<_> = schedules.iter().filter(|scheduled| scheduled.job == job.name).collect();
+        match of_job.iter().filter_map(|scheduled| scheduled.next_run_at).min() {
+            Some(next) => time(next).into(),
+            None if of_job.is_empty() => "not scheduled here".into(),
+            None if of_job.iter().any(|scheduled| scheduled.active) => out.paint(Style::Bad, "never"),
+            None => out.paint(Style::Warning, "switched off"),
+        }
+    }
+
+    fn sizes(&self, out: &mut Page<'_>) -> io::Result<()> {
+        let Some(sizes) = &self.sizes else {
+            return Ok(());
+        };
+        let mut rows: Vec<Vec<Text>> = vec![vec!["public.user_sessions".into(), size(sizes.table_bytes).into()]];
+        let indexes = sizes.indexes.iter();
+        rows.extend(indexes.map(|index| vec![index.name.as_str().into(), size(index.bytes).into()]));
+        rows.push(
+            ["total", &size(sizes.total())]
+                .map(|cell| out.paint(Style::Bold, cell))
+                .into(),
+        );
+        out.line("")?;
+        out.grid(&["table and indexes", "size"], rows)
+    }
+}
+
+impl Report for Status {
+    fn table(&self, out: &mut Page<'_>) -> io::Result<()> {
+        if self.unrecorded {
+            return out.line(format!("{UNRECORDED}: {ADOPT}"));
+        }
+        self.migrations(out)?;
+        out.line(self.version_line())?;
+        if self.version > 0 {
+            out.line("")?;
+            self.jobs(out)?;
+        }
+        self.sizes(out)
     }
 
     fn csv(&self) -> Option<Rows> {
