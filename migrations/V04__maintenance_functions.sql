@@ -164,6 +164,7 @@ from sessctl.ended_last_seen as s;
 -- Each session with its duration in seconds, for statistics. One that was ended by a timeout, or is not over, counts to its last
 -- sign of life: no sweep changes it. Any other counts to ended_at, or to where a run would settle that. Never below 0.
 -- (An end between start and now is plausible. Only the few others are looked up, by their place.)
+-- ended_by: the reason that the end has, where it has one.
 create or replace view sessctl.session_duration
 with (security_invoker = true) as
 select
@@ -185,7 +186,8 @@ select
         )
       end
     ) - s.started_at)
-  end as seconds
+  end as seconds,
+  case s.status when 'timeout' then 'timeout' when 'ended' then s.end_reason end as ended_by
 from sessctl.session_last_seen as s;
 
 -- Row level security hides rows in silence: a role under it would never find anything to do. And where a role has

@@ -9,6 +9,7 @@ pub mod config;
 pub mod database;
 mod doctor;
 pub mod failure;
+mod html;
 pub mod maintenance;
 pub mod migrations;
 mod output;

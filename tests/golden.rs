@@ -382,6 +382,7 @@ golden! {
         db.sessctl(&["cleanup", "--days", "2", "--yes"]).ok();
         t.formats(&db, &["stats", "--days", "4"], &["table", "json"]);
         t.on(&db, &["stats", "--timezone", "Europe/Atlantis"]);
+        t.on(&db, &["stats", "--html", "/nowhere/report.html"]);
     };
     verify: |t| {
         t.formats(&Db::migrated(Grants::Closed), &["verify"], &["table", "json", "csv", "github"]);

@@ -61,10 +61,12 @@ fn lasting(text: &str) -> String {
 #[test]
 fn the_picture_is_what_the_demo_prints() {
     let program = env!("CARGO_BIN_EXE_sessctl");
+    let temporary = tempfile::tempdir().unwrap();
     // Both streams in the order in which a terminal shows them.
     let script = format!("'{program}' demo --color always 2>&1");
-    let run = Run::of(clean("sh").args(["-c", &script])).ok();
-    let shown = run.stdout.split("\nFor your own database").next().unwrap();
+    let run = Run::of(clean("sh").args(["-c", &script]).env("TMPDIR", temporary.path())).ok();
+    let run_of = run.stdout.replace(&temporary.path().display().to_string(), "/tmp");
+    let shown = run_of.split("\nFor your own database").next().unwrap();
     let picture = anstyle_svg::Term::new().render_svg(shown);
     let file = Path::new(ROOT).join(".github/terminal.svg");
     if std::env::var_os("SESSCTL_WRITE_PICTURE").is_some() {
@@ -150,7 +152,8 @@ impl Project {
 
     /// What a command of the program prints.
     fn run(&self, mut program: Command, arguments: &str) -> Run {
-        Run::of(program.args(arguments.split(' ')).env("DATABASE_URL", self.url())).ok()
+        let program = program.args(arguments.split(' ')).current_dir(self.folder.path());
+        Run::of(program.env("DATABASE_URL", self.url())).ok()
     }
 
     /// Runs a script as a user's shell does, in a folder of its own.

@@ -256,9 +256,17 @@ fn the_cost_follows_the_window() {
         (include_str!("../src/commands/stats/by_index.sql"), true),
         (include_str!("../src/commands/stats/whole_table.sql"), false),
     ] {
-        let bound = [(":zone", "'UTC'"), (":days", "3"), (":by_platform", "false")]
-            .iter()
-            .fold(sql.to_owned(), |sql, (name, value)| sql.replace(name, value));
+        let bound = [
+            (":zone", "'UTC'"),
+            (":days", "3"),
+            (":all", "true"),
+            (":by_platform", "true"),
+            (":by_reason", "true"),
+            (":most", "7"),
+            (":longest", "200"),
+        ]
+        .iter()
+        .fold(sql.to_owned(), |sql, (name, value)| sql.replace(name, value));
         let disable = if is_by_index {
             ""
         } else {

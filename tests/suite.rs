@@ -36,6 +36,7 @@ mod record;
 mod release;
 mod released;
 mod repair;
+mod report;
 mod sandbox;
 mod schedule;
 mod settings;

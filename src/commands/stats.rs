@@ -1,18 +1,29 @@
 //! `sessctl stats`: sessions, users and durations, day by day.
 
+mod charts;
 mod days;
+mod html;
+mod operation;
 mod report;
 
+use std::path::PathBuf;
+
 use anyhow::Result;
-use clap::{Args as ClapArgs, ValueEnum};
+use clap::{Args as ClapArgs, ValueEnum, ValueHint};
 use serde::{Deserialize, Serialize};
 
-use days::{Day, Found};
+use days::{ALL, Day, Found, PLATFORM, REASON};
 
 use super::Context;
-use crate::database::{FILTERED, Value, bind};
+use crate::database::{Database, FILTERED, Value, bind};
 use crate::failure::Failure;
 use crate::output::Report;
+
+/// How many platforms and end reasons a page names, and how many characters of a name are read.
+const NAMED: i64 = 7;
+const LONGEST: i64 = 200;
+/// More than there can be.
+const UNLIMITED: i64 = 1_000_000_000;
 
 /// Show sessions, users and durations per day
 ///
@@ -33,6 +44,9 @@ pub struct Args {
     /// Time zone of the days, such as Europe/Berlin
     #[arg(long, value_name = "NAME", default_value = "UTC")]
     timezone: String,
+    /// Write a page with charts, by platform, with the sizes and the last runs: one file, which needs no network
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    html: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -44,41 +58,62 @@ enum By {
 impl Args {
     pub async fn run(&self, context: &Context<'_>) -> Result<Box<dyn Report>> {
         let database = context.connect("stats").await?;
-        let values = [
-            ("zone", Value::Text(&self.timezone)),
-            ("days", Value::Int(self.days.into())),
-            ("by_platform", Value::Bool(self.by.is_some())),
-        ];
+        let zone = [("zone", Value::Text(&self.timezone))];
         let scope: Scope = database
-            .ask(&bind(include_str!("stats/scope.sql"), &values), &[], "stats failed")
+            .ask(&bind(include_str!("stats/scope.sql"), &zone), &[], "stats failed")
             .await?;
-        let Some(zone) = &scope.zone else {
+        let Some(zone) = scope.zone.clone() else {
             return Err(unknown_zone(&self.timezone).into());
         };
         if scope.filtered {
             context.terminal.warn(FILTERED);
         }
-        let sql = if scope.indexed {
-            include_str!("stats/by_index.sql")
-        } else {
+        if !scope.indexed {
             context
                 .terminal
                 .warn("no index finds sessions by started_at, so stats reads the whole table (without-indexes has idx_user_sessions_started_at, or it is missing)");
-            include_str!("stats/whole_table.sql")
+        }
+        let view = if self.by.is_some() { PLATFORM } else { ALL };
+        let found = self.read(&database, &scope, &[view], None).await?;
+        let file = match &self.html {
+            None => None,
+            Some(file) => {
+                let found = self
+                    .read(&database, &scope, &[ALL, PLATFORM, REASON], Some(NAMED))
+                    .await?;
+                Some(html::write(file, context.terminal, &database, found, &scope).await?)
+            }
         };
-        // Compiling the plan would take longer than a short window's work.
-        let found: Found = match database.transact("set local jit = off", &bind(sql, &values)).await {
-            Ok(found) => found,
-            Err(error) => return Err(database.explain(error, "stats failed").await.into()),
-        };
-        let zone = zone.clone();
         database.close().await;
         Ok(Box::new(Stats {
             zone,
             by_platform: self.by.is_some(),
-            days: found.every_day(),
+            file,
+            days: found.every_day(view),
             whole_since: scope.whole_since,
         }))
+    }
+
+    /// Reads these views; of each at most so many names, and what is left as one.
+    async fn read(&self, database: &Database, scope: &Scope, views: &[&str], named: Option<i64>) -> Result<Found> {
+        let values = [
+            ("zone", Value::Text(&self.timezone)),
+            ("days", Value::Int(self.days.into())),
+            ("all", Value::Bool(views.contains(&ALL))),
+            ("by_platform", Value::Bool(views.contains(&PLATFORM))),
+            ("by_reason", Value::Bool(views.contains(&REASON))),
+            ("most", Value::Int(named.unwrap_or(UNLIMITED))),
+            ("longest", Value::Int(named.map_or(UNLIMITED, |_| LONGEST))),
+        ];
+        let sql = match scope.indexed {
+            true => include_str!("stats/by_index.sql"),
+            false => include_str!("stats/whole_table.sql"),
+        };
+        // Compiling the plan would take longer than a short window's work.
+        match database.transact("set local jit = off", &bind(sql, &values)).await {
+            Ok(found) => Ok(found),
+            Err(error) => Err(database.explain(error, "stats failed").await.into()),
+        }
     }
 }
 
@@ -104,6 +139,9 @@ struct Stats {
     zone: String,
     #[serde(skip)]
     by_platform: bool,
+    /// The page, where one was written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
     days: Vec<Day>,
     whole_since: Option<String>,
 }

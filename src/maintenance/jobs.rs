@@ -45,6 +45,30 @@ pub(crate) struct RunState {
     pub(crate) message: Option<String>,
 }
 
+/// A run with its job.
+#[derive(Debug, Deserialize)]
+pub(crate) struct RunOf {
+    pub(crate) job: String,
+    pub(crate) run: RunState,
+}
+
+/// The last runs of all jobs, newest first. Absent as those of [`jobs`].
+///
+/// # Errors
+/// The server's or the connection's.
+pub(crate) async fn last_runs(database: &Database) -> Result<Option<Vec<RunOf>>, Failure> {
+    let read = async {
+        if !has_record(database).await? {
+            return Ok(None);
+        }
+        database.transact("", include_str!("record/runs.sql")).await.map(Some)
+    };
+    match read.await {
+        Ok(runs) => Ok(runs),
+        Err(error) => Err(database.explain(error, "can't read the record of runs").await),
+    }
+}
+
 /// The jobs; absent where the database is not migrated, or this role can't read the record.
 ///
 /// # Errors

@@ -37,7 +37,9 @@ use tokio::time::Instant;
 pub(crate) use cron::{CronArguments, HISTORY as CRON_HISTORY, names as cron_jobs};
 pub use failures::Failures;
 pub(crate) use halt::TIME_GRACE;
-pub(crate) use jobs::{CRON_WITHOUT_ARCHIVE, JobState, RunState, has_cron_without_archive, has_record, jobs};
+pub(crate) use jobs::{
+    CRON_WITHOUT_ARCHIVE, JobState, RunOf, RunState, has_cron_without_archive, has_record, jobs, last_runs,
+};
 pub(crate) use net::narrower;
 pub use other::OtherRun;
 pub use outcome::Outcome;

@@ -21,7 +21,7 @@ pub use github::annotation;
 pub use json::Json;
 pub use page::{Page, Style, paint};
 pub use terminal::{Color, Terminal, help_color, is_broken_pipe};
-pub use text::{Text, count, inert, is_invisible, size, span, sparkline};
+pub use text::{Text, count, inert, is_invisible, one_line, size, span, sparkline};
 
 use crate::failure::{Failure, exit};
 

@@ -1,5 +1,6 @@
 //! One sandbox for all tests of a process, and a database of its own for each, cloned from a template.
 
+pub mod browser;
 pub mod fake_server;
 pub mod heartbeats;
 pub mod pgbouncer;

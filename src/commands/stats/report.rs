@@ -1,5 +1,6 @@
 //! How the statistics are shown.
 
+use std::collections::BTreeSet;
 use std::io;
 
 use super::Stats;
@@ -62,6 +63,21 @@ fn share(share: Option<f64>) -> Text {
 
 impl Report for Stats {
     fn table(&self, out: &mut Page<'_>) -> io::Result<()> {
+        if let Some(file) = &self.file {
+            let started = self.days.iter().map(|day| day.started).sum();
+            let sessions = match started {
+                1 => "1 session".into(),
+                started => format!("{} sessions", count(started)),
+            };
+            let days = self.days.iter().map(|day| &day.day).collect::<BTreeSet<_>>().len();
+            let days = if days == 1 {
+                "1 day".into()
+            } else {
+                format!("{days} days")
+            };
+            let line = format!("wrote {file}: {sessions} in {days}");
+            return out.line(out.paint(Style::Good, &line));
+        }
         let mut header = vec!["day", "started", "users", "median", "p95", "by timeout"];
         if self.by_platform {
             header.insert(1, "platform");

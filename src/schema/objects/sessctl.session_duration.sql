@@ -1,6 +1,7 @@
 -- Each session with its duration in seconds, for statistics. One that was ended by a timeout, or is not over, counts to its last
 -- sign of life: no sweep changes it. Any other counts to ended_at, or to where a run would settle that. Never below 0.
 -- (An end between start and now is plausible. Only the few others are looked up, by their place.)
+-- ended_by: the reason that the end has, where it has one.
 create or replace view sessctl.session_duration
 with (security_invoker = true) as
 select
@@ -22,5 +23,6 @@ select
         )
       end
     ) - s.started_at)
-  end as seconds
+  end as seconds,
+  case s.status when 'timeout' then 'timeout' when 'ended' then s.end_reason end as ended_by
 from sessctl.session_last_seen as s;
