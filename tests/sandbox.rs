@@ -458,5 +458,15 @@ fn the_demo_shows_the_whole_job_and_what_to_do_next() {
         .says("export DATABASE_URL=")
         .says("sessctl migrate --dry-run");
     assert!(run.stdout.lines().count() < 60);
-    assert!(folders(temporary.path()).is_empty());
+    // The report alone is left, in a folder that nobody else sees into.
+    let report = Path::new(run.stdout.lines().last().unwrap());
+    let page = std::fs::read_to_string(report).unwrap();
+    assert!(
+        page.starts_with("<!DOCTYPE html>") && page.contains("<figure>"),
+        "{page}"
+    );
+    let folder = report.parent().unwrap();
+    assert_eq!(folders(temporary.path()), [folder]);
+    assert_eq!(folders(folder), [report]);
+    assert_eq!(std::fs::metadata(folder).unwrap().permissions().mode() & 0o777, 0o700);
 }
