@@ -439,7 +439,7 @@ fn colour_comes_only_when_wanted() {
     let db = Db::migrated(Grants::Closed);
     assert!(!db.sessctl(&["status"]).ok().stdout.contains('\x1b'));
     assert!(
-        db.sessctl(&["status", "--color", "always"])
+        db.sessctl(&["status", "--verbose", "--color", "always"])
             .ok()
             .stdout
             .contains("\x1b[32mapplied\x1b[0m")

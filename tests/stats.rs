@@ -259,9 +259,8 @@ fn the_cost_follows_the_window() {
         let bound = [
             (":zone", "'UTC'"),
             (":days", "3"),
-            (":all", "true"),
-            (":by_platform", "true"),
-            (":by_reason", "true"),
+            (":view", "'platform'"),
+            (":durations", "true"),
             (":most", "7"),
             (":longest", "200"),
         ]

@@ -12,18 +12,12 @@ use anyhow::Result;
 use clap::{Args as ClapArgs, ValueEnum, ValueHint};
 use serde::{Deserialize, Serialize};
 
-use days::{ALL, Day, Found, PLATFORM, REASON};
+use days::{ALL, Day, Found, NAMED, PLATFORM, REASON, Window};
 
 use super::Context;
-use crate::database::{Database, FILTERED, Value, bind};
+use crate::database::{FILTERED, Value, bind};
 use crate::failure::Failure;
 use crate::output::Report;
-
-/// How many platforms and end reasons a page names, and how many characters of a name are read.
-const NAMED: i64 = 7;
-const LONGEST: i64 = 200;
-/// More than there can be.
-const UNLIMITED: i64 = 1_000_000_000;
 
 /// Show sessions, users and durations per day
 ///
@@ -73,47 +67,33 @@ impl Args {
                 .terminal
                 .warn("no index finds sessions by started_at, so stats reads the whole table (without-indexes has idx_user_sessions_started_at, or it is missing)");
         }
-        let view = if self.by.is_some() { PLATFORM } else { ALL };
-        let found = self.read(&database, &scope, &[view], None).await?;
-        let file = match &self.html {
-            None => None,
-            Some(file) => {
-                let found = self
-                    .read(&database, &scope, &[ALL, PLATFORM, REASON], Some(NAMED))
-                    .await?;
-                Some(html::write(file, context.terminal, &database, found, &scope).await?)
+        let mut views = vec![(if self.by.is_some() { PLATFORM } else { ALL }, None)];
+        if self.html.is_some() {
+            // The page begins with all sessions, which stand there already without --by.
+            views.extend(self.by.map(|_| (ALL, None)));
+            views.extend([(PLATFORM, Some(NAMED)), (REASON, Some(NAMED))]);
+        }
+        let window = Window {
+            zone: &self.timezone,
+            days: self.days.into(),
+            indexed: scope.indexed,
+        };
+        let found = window.read(&database, &views).await?;
+        let days = found.first().map(Found::every_day).unwrap_or_default();
+        let file = match (&self.html, &found[..]) {
+            (Some(file), [.., all, platforms, reasons]) => {
+                Some(html::write(file, context.terminal, &database, [all, platforms, reasons], &scope).await?)
             }
+            _ => None,
         };
         database.close().await;
         Ok(Box::new(Stats {
             zone,
             by_platform: self.by.is_some(),
             file,
-            days: found.every_day(view),
+            days,
             whole_since: scope.whole_since,
         }))
-    }
-
-    /// Reads these views; of each at most so many names, and what is left as one.
-    async fn read(&self, database: &Database, scope: &Scope, views: &[&str], named: Option<i64>) -> Result<Found> {
-        let values = [
-            ("zone", Value::Text(&self.timezone)),
-            ("days", Value::Int(self.days.into())),
-            ("all", Value::Bool(views.contains(&ALL))),
-            ("by_platform", Value::Bool(views.contains(&PLATFORM))),
-            ("by_reason", Value::Bool(views.contains(&REASON))),
-            ("most", Value::Int(named.unwrap_or(UNLIMITED))),
-            ("longest", Value::Int(named.map_or(UNLIMITED, |_| LONGEST))),
-        ];
-        let sql = match scope.indexed {
-            true => include_str!("stats/by_index.sql"),
-            false => include_str!("stats/whole_table.sql"),
-        };
-        // Compiling the plan would take longer than a short window's work.
-        match database.transact("set local jit = off", &bind(sql, &values)).await {
-            Ok(found) => Ok(found),
-            Err(error) => Err(database.explain(error, "stats failed").await.into()),
-        }
     }
 }
 

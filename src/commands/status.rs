@@ -1,5 +1,6 @@
 //! `sessctl status`: the state of the schema, of maintenance and of the table on one screen.
 
+mod jobs;
 mod report;
 
 use anyhow::Result;

@@ -132,7 +132,7 @@ pub fn size(bytes: u64) -> String {
         if number < 10 * 1024 {
             break;
         }
-        (number, unit) = ((number + 512) / 1024, larger);
+        (number, unit) = (number / 1024 + number / 512 % 2, larger);
     }
     format!("{} {unit}", count(number))
 }

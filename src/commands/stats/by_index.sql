@@ -1,6 +1,6 @@
--- Statistics of the last :days days in the time zone :zone, today the last: of all sessions, of each platform, and of each reason
--- for which sessions ended, as asked. Of the platforms and of the reasons the :most that have the most sessions come by their
--- names, of at most :longest characters, and the others as one; its users are those of each of them, added up.
+-- Statistics of the last :days days in the time zone :zone, today the last. :view: all, or by platform, or by the reason for which
+-- sessions ended. The :most platforms or reasons with the most sessions come by their names, of at most :longest characters, the
+-- others as one, whose users are the sum of theirs. Of reasons there are no users; without :durations there are none of these.
 -- Each day's sessions come by the index on started_at, and are sorted for themselves: the cost follows the window, and the memory
 -- one day. A day begins an hour after 23:00, where the clocks show midnight twice or never.
 with day as (
@@ -18,34 +18,25 @@ found as (
   from day as d
   cross join lateral (
     select
-      v.name as view,
-      case v.name when 'platform' then s.platform when 'reason' then s.ended_by end collate "C" as key,
+      case :view when 'platform' then s.platform when 'reason' then s.ended_by end collate "C" as key,
       count(*) as started,
-      count(distinct s.user_id) as users,
-      percentile_cont(array[0.5, 0.95]) within group (order by s.seconds) as seconds,
+      count(distinct case when :view <> 'reason' then s.user_id end) as users,
+      percentile_cont(array[0.5, 0.95]) within group (order by case when :durations then s.seconds end) as seconds,
       count(*) filter (where s.is_timeout) as timeouts,
       count(*) filter (where s.is_over) as over
     from sessctl.session_duration as s
-    -- What is not asked for is gone before the plan is made.
-    cross join (
-      select 'all' as name where :all
-      union all
-      select 'platform' where :by_platform
-      union all
-      select 'reason' where :by_reason
-    ) as v
     where s.started_at >= d.starts_at and s.started_at < d.ends_at and s.started_at <= now()
-      and (s.is_over or v.name <> 'reason')
-    group by 1, 2
+      and (s.is_over or :view <> 'reason')
+    group by 1
   ) as f
 ),
 placed as (
   select r.*, case when r.ordinal > :most and r.keys > :most + 1 then :most + 1 else r.ordinal end as place
   from (
-    select n.*, max(n.ordinal) over (partition by n.view) as keys
+    select n.*, max(n.ordinal) over () as keys
     from (
-      select t.*, dense_rank() over (partition by t.view order by t.total desc, t.key) as ordinal
-      from (select f.*, sum(f.started) over (partition by f.view, f.key) as total from found as f) as t
+      select t.*, dense_rank() over (order by t.total desc, t.key) as ordinal
+      from (select f.*, sum(f.started) over (partition by f.key) as total from found as f) as t
     ) as n
   ) as r
 )
@@ -53,15 +44,14 @@ select json_build_object(
   'now', now(),
   'days', (select json_agg(d.day order by d.day) from day as d),
   'keys', (
-    select coalesce(json_agg(json_build_array(k.view, k.place, case when k.keys = 1 then left(k.key, :longest) end, k.keys)), '[]')
+    select coalesce(json_agg(json_build_array(k.place, case when k.keys = 1 then left(k.key, :longest) end, k.keys) order by k.place), '[]')
     from (
-      select p.view, p.place, min(p.key) as key, count(distinct p.ordinal) as keys from placed as p group by p.view, p.place
+      select p.place, min(p.key) as key, count(distinct p.ordinal) as keys from placed as p group by p.place
     ) as k
   ),
   'found', (
     select coalesce(json_agg(json_build_array(
       f.day,
-      f.view,
       f.place,
       f.started,
       f.users,
@@ -72,7 +62,6 @@ select json_build_object(
     from (
       select
         p.day,
-        p.view,
         p.place,
         sum(p.started) as started,
         sum(p.users) as users,
@@ -81,7 +70,7 @@ select json_build_object(
         sum(p.timeouts) as timeouts,
         sum(p.over) as over
       from placed as p
-      group by p.day, p.view, p.place
+      group by p.day, p.place
     ) as f
   )
 )::text

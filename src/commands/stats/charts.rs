@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::days::{Day, Group, PLATFORM, REASON};
+use super::days::{Day, Group};
 use super::html::Facts;
 use crate::html::{Chart, Document, Markup, Series, Shape, Unit};
 use crate::output::count;
@@ -21,7 +21,7 @@ fn name(group: &Group, others: &str, none: &str) -> Markup {
     }
 }
 
-impl Facts {
+impl Facts<'_> {
     /// A section for each chart. `all`: the days of all sessions.
     ///
     /// # Errors
@@ -31,14 +31,13 @@ impl Facts {
         if let ([only], 2..) = (&with_sessions[..], all.len()) {
             page.paragraph(&format!("All sessions of these days started on {}.", only.day));
         }
-        let chart = |title, label, shape, unit| Chart::new(title, label, &self.found.days, shape, unit);
-        let platforms = self.found.groups(PLATFORM);
+        let chart = |title, label, shape, unit| Chart::new(title, label, &self.all.days, shape, unit);
         let by_platform = |number: fn(&Day) -> u64| -> Vec<Series> {
             let series = |group: &Group| {
                 let numbers = numbers(&group.days, |day| Some(number(day)));
                 (name(group, "platforms", "no platform"), numbers)
             };
-            platforms.iter().map(series).collect()
+            self.platforms.iter().map(series).collect()
         };
         let total = |number: fn(&Day) -> u64| (Markup::text("all"), numbers(all, |day| Some(number(day))));
         page.section("Sessions", "Sessions that started on each day, by platform.");
@@ -78,9 +77,9 @@ impl Facts {
     /// Of each reason, its share in the sessions of a day that are over.
     #[allow(clippy::cast_precision_loss)]
     fn shares(&self) -> Vec<Series> {
-        let reasons = self.found.groups(REASON);
+        let reasons = &self.reasons;
         let over = |day: usize| reasons.iter().map(|group| group.days[day].started).sum::<u64>();
-        let over: Vec<u64> = (0..self.found.days.len()).map(over).collect();
+        let over: Vec<u64> = (0..self.all.days.len()).map(over).collect();
         let share = |(day, over): (&Day, &u64)| (*over > 0).then(|| day.started as f64 / *over as f64);
         let shares = |group: &Group| group.days.iter().zip(&over).map(share).collect();
         let named = reasons

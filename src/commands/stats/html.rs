@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::Scope;
-use super::days::{ALL, Found};
+use super::days::{Found, Group};
 use crate::database::Database;
 use crate::failure::Failure;
 use crate::html::Document;
@@ -21,7 +21,7 @@ pub(super) async fn write(
     file: &Path,
     terminal: &Terminal,
     database: &Database,
-    found: Found,
+    [all, platforms, reasons]: [&Found; 3],
     scope: &Scope,
 ) -> Result<String> {
     fn readable<T>(read: Result<Option<T>, Failure>, database: &Database, terminal: &Terminal) -> Result<Option<T>> {
@@ -35,7 +35,9 @@ pub(super) async fn write(
         }
     }
     let facts = Facts {
-        found,
+        all,
+        platforms: platforms.groups(),
+        reasons: reasons.groups(),
         zone: scope.zone.clone().unwrap_or_default(),
         whole_since: scope.whole_since.clone(),
         filtered: scope.filtered,
@@ -52,8 +54,10 @@ pub(super) async fn write(
 }
 
 /// What a page shows. What this role may not read is absent.
-pub(super) struct Facts {
-    pub(super) found: Found,
+pub(super) struct Facts<'a> {
+    pub(super) all: &'a Found,
+    pub(super) platforms: Vec<Group>,
+    pub(super) reasons: Vec<Group>,
     pub(super) zone: String,
     pub(super) whole_since: Option<String>,
     pub(super) filtered: bool,
@@ -62,19 +66,19 @@ pub(super) struct Facts {
     pub(super) runs: Option<Vec<RunOf>>,
 }
 
-impl Facts {
+impl Facts<'_> {
     /// The whole page.
     ///
     /// # Errors
     /// A chart can't be drawn.
     pub(super) fn page(&self) -> Result<String> {
-        let days = &self.found.days;
+        let days = &self.all.days;
         let (first, last) = (
             days.first().map_or("", String::as_str),
             days.last().map_or("", String::as_str),
         );
         let title = format!("Sessions from {first} to {last}");
-        let now = self.found.now.format("%F %T");
+        let now = self.all.now.format("%F %T");
         let mut page = Document::new(
             &title,
             &format!(
@@ -88,7 +92,7 @@ impl Facts {
         if let Some(since) = self.whole_since.as_deref().filter(|since| first < *since) {
             page.paragraph(&format!("Cleanup has deleted sessions of days before {since}."));
         }
-        let all = self.found.groups(ALL);
+        let all = self.all.groups();
         match all.first() {
             None => page.paragraph(&match days.len() {
                 1 => format!("No session started on {last}."),

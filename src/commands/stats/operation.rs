@@ -26,7 +26,7 @@ fn cells(run: Option<&RunState>) -> Vec<Markup> {
     ])
 }
 
-impl Facts {
+impl Facts<'_> {
     #[allow(clippy::cast_precision_loss)]
     pub(super) fn sizes(&self, page: &mut Document) {
         page.section("Table and indexes", "What they take on disk.");

@@ -14,35 +14,26 @@ found as (
   from (
     select
       width_bucket(s.started_at, (select array_agg(d.starts_at order by d.day) from day as d)) as number,
-      v.name as view,
-      case v.name when 'platform' then s.platform when 'reason' then s.ended_by end collate "C" as key,
+      case :view when 'platform' then s.platform when 'reason' then s.ended_by end collate "C" as key,
       count(*) as started,
-      count(distinct s.user_id) as users,
-      percentile_cont(array[0.5, 0.95]) within group (order by s.seconds) as seconds,
+      count(distinct case when :view <> 'reason' then s.user_id end) as users,
+      percentile_cont(array[0.5, 0.95]) within group (order by case when :durations then s.seconds end) as seconds,
       count(*) filter (where s.is_timeout) as timeouts,
       count(*) filter (where s.is_over) as over
     from sessctl.session_duration as s
-    -- What is not asked for is gone before the plan is made.
-    cross join (
-      select 'all' as name where :all
-      union all
-      select 'platform' where :by_platform
-      union all
-      select 'reason' where :by_reason
-    ) as v
     where s.started_at >= (select min(d.starts_at) from day as d) and s.started_at <= now()
-      and (s.is_over or v.name <> 'reason')
-    group by 1, 2, 3
+      and (s.is_over or :view <> 'reason')
+    group by 1, 2
   ) as f
   join (select d.day, row_number() over (order by d.day) as number from day as d) as d using (number)
 ),
 placed as (
   select r.*, case when r.ordinal > :most and r.keys > :most + 1 then :most + 1 else r.ordinal end as place
   from (
-    select n.*, max(n.ordinal) over (partition by n.view) as keys
+    select n.*, max(n.ordinal) over () as keys
     from (
-      select t.*, dense_rank() over (partition by t.view order by t.total desc, t.key) as ordinal
-      from (select f.*, sum(f.started) over (partition by f.view, f.key) as total from found as f) as t
+      select t.*, dense_rank() over (order by t.total desc, t.key) as ordinal
+      from (select f.*, sum(f.started) over (partition by f.key) as total from found as f) as t
     ) as n
   ) as r
 )
@@ -50,15 +41,14 @@ select json_build_object(
   'now', now(),
   'days', (select json_agg(d.day order by d.day) from day as d),
   'keys', (
-    select coalesce(json_agg(json_build_array(k.view, k.place, case when k.keys = 1 then left(k.key, :longest) end, k.keys)), '[]')
+    select coalesce(json_agg(json_build_array(k.place, case when k.keys = 1 then left(k.key, :longest) end, k.keys) order by k.place), '[]')
     from (
-      select p.view, p.place, min(p.key) as key, count(distinct p.ordinal) as keys from placed as p group by p.view, p.place
+      select p.place, min(p.key) as key, count(distinct p.ordinal) as keys from placed as p group by p.place
     ) as k
   ),
   'found', (
     select coalesce(json_agg(json_build_array(
       f.day,
-      f.view,
       f.place,
       f.started,
       f.users,
@@ -69,7 +59,6 @@ select json_build_object(
     from (
       select
         p.day,
-        p.view,
         p.place,
         sum(p.started) as started,
         sum(p.users) as users,
@@ -78,7 +67,7 @@ select json_build_object(
         sum(p.timeouts) as timeouts,
         sum(p.over) as over
       from placed as p
-      group by p.day, p.view, p.place
+      group by p.day, p.place
     ) as f
   )
 )::text
