@@ -2,6 +2,7 @@
 
 mod families;
 mod measured;
+mod rows;
 
 use std::io;
 use std::path::PathBuf;

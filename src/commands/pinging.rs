@@ -18,10 +18,10 @@ const VARIABLE: &str = "SESSCTL_PING_URL";
 /// The options of the commands that send pings.
 #[derive(ClapArgs, Debug)]
 pub(super) struct PingOptions {
-    /// Tell a monitoring service at this URL how the run went. It is a credential and shows in `ps`: prefer SESSCTL_PING_URL
+    /// Report the run to a monitoring service; visible in ps, so prefer SESSCTL_PING_URL
     #[arg(long, value_name = "URL", value_parser = |url: &str| Ok::<_, String>(Secret(url.into())))]
     ping: Option<Secret>,
-    /// What the service expects (default healthchecks)
+    /// Requests that the service expects (default healthchecks)
     #[arg(long, value_enum, value_name = "STYLE")]
     ping_style: Option<Style>,
 }

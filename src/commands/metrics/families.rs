@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::measured::{Job, Measured, Platform};
+use super::measured::Measured;
+use super::rows::{Job, Platform};
 use crate::maintenance::ANONYMIZE;
 use crate::output::{Family, Kind, Number, printable};
 

@@ -1,9 +1,9 @@
 //! What the metrics are made of. Each query leaves out what a role can't read.
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio_postgres::error::SqlState;
 
+use super::rows::{Job, Sessions, Table};
 use crate::database::{Database, QueryError, Value, bind};
 use crate::doctor::overdue_by_index;
 use crate::failure::Failure;
@@ -37,50 +37,6 @@ pub(super) struct Measured {
     pub(super) is_up_to_date: Option<bool>,
     /// What could not be read, a sentence each.
     pub(super) missing: Vec<String>,
-}
-
-/// A row of sessctl.job. Times are seconds since 1970.
-#[derive(Deserialize)]
-pub(super) struct Job {
-    pub(super) job: String,
-    threshold: Option<i32>,
-    pub(super) last_success: Option<f64>,
-    pub(super) last_failure: Option<f64>,
-    pub(super) runs: u64,
-    pub(super) failed_runs: u64,
-    pub(super) done: u64,
-    pub(super) failed: u64,
-}
-
-#[derive(Deserialize)]
-pub(super) struct Sessions {
-    filtered: bool,
-    /// For how many seconds the active session that was last seen first has been due.
-    overdue: Option<u64>,
-    pub(super) platforms: Vec<Platform>,
-}
-
-#[derive(Deserialize)]
-pub(super) struct Platform {
-    /// Absent for all platforms after the first hundred.
-    pub(super) platform: Option<String>,
-    pub(super) active: u64,
-    pub(super) idle: u64,
-    pub(super) due: u64,
-}
-
-#[derive(Deserialize)]
-pub(super) struct Table {
-    pub(super) bytes: u64,
-    pub(super) live: u64,
-    pub(super) dead: u64,
-    pub(super) indexes: Vec<Index>,
-}
-
-#[derive(Deserialize)]
-pub(super) struct Index {
-    pub(super) index: String,
-    pub(super) bytes: u64,
 }
 
 impl Measured {
