@@ -164,12 +164,13 @@ fn arguments_and_all_three_streams_are_the_binary_s_own() {
 }
 
 /// Writes down each signal that it gets. SIGTERM ends it.
-const COUNTS: &str = "#!/bin/bash
-for name in INT HUP QUIT; do trap \"echo $name >> log\" $name; done
-trap 'echo TERM >> log; exit 7' TERM
-echo ready >> log
-while :; do sleep 0.05; done
-";
+const COUNTS: &str = r#"#!/usr/bin/env perl
+sub note { open(my $log, '>>', 'log'); print $log "$_[0]\n"; close($log); }
+for my $name ('INT', 'HUP', 'QUIT') { $SIG{$name} = sub { note($name) }; }
+$SIG{TERM} = sub { note('TERM'); exit 7; };
+note('ready');
+sleep 60 while 1;
+"#;
 
 fn log(installed: &Installed) -> Vec<String> {
     let text = fs::read_to_string(installed.path("log")).unwrap_or_default();
