@@ -413,6 +413,7 @@ fn a_browser_shows_the_charts_light_and_dark_without_a_word_in_the_console() {
     let db = month();
     let written = write(&db, &[]);
     let policy = Regex::new("<meta http-equiv=\"Content-Security-Policy\"[^>]*>").unwrap();
+    let seen_data = Regex::new("data-seen=\"([^\"]*)\"").unwrap();
     let measured = written.file.with_file_name("measured.html");
     let page = written.text.replace("</body>", &format!("{MEASURE}</body>"));
     fs::write(&measured, policy.replace(&page, "").as_bytes()).unwrap();
@@ -421,8 +422,7 @@ fn a_browser_shows_the_charts_light_and_dark_without_a_word_in_the_console() {
         let seen = browser.open(&written.file, scheme);
         assert!(seen.console.is_empty(), "{:?}", seen.console);
         let seen = browser.open(&measured, scheme);
-        let data = Regex::new("data-seen=\"([^\"]*)\"").unwrap();
-        let data = data.captures(&seen.dom).unwrap()[1].replace("&quot;", "\"");
+        let data = seen_data.captures(&seen.dom).unwrap()[1].replace("&quot;", "\"");
         let look: serde_json::Value = serde_json::from_str(&data).unwrap();
         let charts = look["charts"].as_array().unwrap();
         assert_eq!(charts.len(), 4);
