@@ -288,7 +288,9 @@ fn a_command_and_the_demo_get_no_variables_of_libpq() {
         .filter(|name| name.starts_with("PG") || **name == "SUPABASE_DB_URL")
         .collect();
     assert!(others.is_empty(), "{others:?}");
-    Run::of(sessctl().arg("demo").envs(of_another)).ok();
+    // Where its report goes with the test.
+    let temporary = temporary();
+    Run::of(sessctl().arg("demo").envs(of_another).env("TMPDIR", temporary.path())).ok();
 }
 
 #[test]
