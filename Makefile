@@ -21,6 +21,9 @@ dist: tools ## Build everything that a release has into target/dist: archive, np
 test-packages: tools server ## Install and run what make dist has built
 	$(CARGO) test --locked --test packages
 
+measure: server ## Measure each way of installing what make dist has built (ARGS=--cargo: cargo install too)
+	packaging/measure $(ARGS)
+
 test-reproducible: tools ## Build the last commit in two places, and compare the bytes
 	packaging/test-reproducible
 
@@ -80,5 +83,5 @@ server: ## Install a PostgreSQL server if none is found
 test-tools: ## Install what some tests use and can do without: extensions, pgbouncer, zsh, fish
 	@scripts/install-server --test-tools
 
-.PHONY: help bench-archive demo test dist test-packages test-reproducible release-check release-prepare bare-machine fuzz kill-archive test-matrix \
+.PHONY: help bench-archive demo test dist measure test-packages test-reproducible release-check release-prepare bare-machine fuzz kill-archive test-matrix \
 	test-upgrade lint snapshot golden picture bench soak drift-table tools server test-tools

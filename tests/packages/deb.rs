@@ -228,6 +228,5 @@ fn the_manual_is_readable_and_the_package_has_its_facts() {
     assert_eq!(field("Package"), "sessctl\n");
     assert_eq!(field("Version"), format!("{VERSION}\n"));
     // A static binary needs no other package.
-    assert_eq!(field("Depends").is_empty(), crate::target().ends_with("-musl"));
-    shell(root.path(), "cd usr/.. && dpkg-deb --version > /dev/null");
+    assert_eq!(field("Depends").trim().is_empty(), crate::target().ends_with("-musl"));
 }
