@@ -37,7 +37,8 @@ version=$(field version)
 repository=$(field repository)
 slug=${repository#https://github.com/}
 owner=${slug%%/*}
-image=registry.example/$(echo "$slug" | tr '[:upper:]' '[:lower:]')
+# The container registry is a variable of the repository: the release workflow sets it.
+image=${SESSCTL_REGISTRY:-registry.example}/$(echo "$slug" | tr '[:upper:]' '[:lower:]')
 description=$(field description)
 
 # Everything that is built goes here.

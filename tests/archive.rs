@@ -863,6 +863,12 @@ fn whenever_a_run_is_killed_every_deleted_session_is_in_the_archive() {
         thread::sleep(Duration::from_millis(fastrand::u64(10..1_500)));
         running.signal("-KILL");
         killed += u32::from(running.end().code == -1);
+        // What the killed run had sent may still hold rows.
+        wait_until("the killed run's backend ends", || {
+            let others = "select count(*) from pg_stat_activity
+                where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'";
+            number(&mut client, others) == 0
+        });
         a_minute_later(&mut client);
         let (left, archived) = (ids(&mut client), archived(&dir, &mut known));
         let lost = before.difference(&left).filter(|id| !archived.contains(*id)).count();
