@@ -135,6 +135,11 @@ impl Project {
     /// Migrated, with the demo's sessions, whatever a block did.
     fn reset(&self) {
         let mut admin = self.admin();
+        if self.has_pg_cron {
+            // A job that a block scheduled may have run while there was no schema.
+            let forget = "select cron.unschedule(jobid) from cron.job; delete from cron.job_run_details";
+            admin.batch_execute(forget).unwrap();
+        }
         admin
             .batch_execute("drop table if exists public.user_sessions cascade; drop schema if exists sessctl cascade; truncate auth.users")
             .unwrap();
