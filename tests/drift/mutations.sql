@@ -194,7 +194,7 @@ create function public.cleanup_old_sessions(variadic integer[]) returns integer 
 -- name: a blank within a literal of a function
 do $x$ declare d text := pg_get_functiondef('sessctl.end_inactive_batch(timestamptz,tid[],boolean,boolean)'::regprocedure); begin assert strpos(d, $$'active'$$) > 0; execute replace(d, $$'active'$$, $$'act ive'$$); end $x$;
 -- name: code behind a comment by joining two lines
-do $x$ declare d text := pg_get_functiondef('sessctl.run_idle(uuid,text,text,timestamptz,integer,integer,boolean)'::regprocedure); n text; begin n := regexp_replace(d, '(-- Done: recorded before[^\n]*)\n\s*(return )', E'\\1 \\2'); assert n <> d; execute n; end $x$;
+do $x$ declare d text := pg_get_functiondef('sessctl.run_idle(uuid,text,text,timestamptz,integer,integer,boolean,boolean)'::regprocedure); n text; begin n := regexp_replace(d, '(-- Done: recorded before[^\n]*)\n\s*(return )', E'\\1 \\2'); assert n <> d; execute n; end $x$;
 -- name: default privileges in the private schema
 alter default privileges for role postgres in schema sessctl grant execute on functions to anon;
 -- name: view security_barrier
