@@ -27,7 +27,10 @@ const AT_ONCE: Duration = Duration::from_secs(4);
 fn endless_initdb() -> tempfile::TempDir {
     // Where programs are built they can run, which is not said of the folder for temporary files.
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let script = format!("#!/bin/sh\necho $$ > '{}/pid'\nexec sleep 60\n", dir.path().display());
+    let script = format!(
+        "#!/bin/sh\n[ \"$1\" = --version ] && echo 'postgres (PostgreSQL) 15.0' && exit\necho $$ > '{}/pid'\nexec sleep 60\n",
+        dir.path().display()
+    );
     for name in ["initdb", "postgres"] {
         let path = dir.path().join(name);
         fs::write(&path, &script).unwrap();
