@@ -13,15 +13,16 @@
 #[path = "../tests/common/mod.rs"]
 #[allow(dead_code)]
 mod common;
+mod peak;
 
 use std::fs;
 use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use common::{Run, block_on, number, sessctl};
+use peak::peak_memory;
 use postgres::{Client, NoTls};
 use sessctl::sandbox::{Options, Sandbox};
 
@@ -54,22 +55,7 @@ impl Lab {
     /// Runs a cleanup: its seconds, and the peak of its memory in MiB.
     fn cleanup(&self, arguments: &[&str]) -> (f64, f64) {
         let begun = Instant::now();
-        let arguments = [&["cleanup", "--quiet"], arguments].concat();
-        let mut child = self.sessctl(&arguments).stdout(Stdio::null()).spawn().unwrap();
-        let file = format!("/proc/{}/status", child.id());
-        let mut peak = 0.0;
-        let status = loop {
-            if let Some(status) = child.try_wait().unwrap() {
-                break status;
-            }
-            let text = fs::read_to_string(&file).unwrap_or_default();
-            let high = text
-                .lines()
-                .find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next());
-            peak = high.map_or(peak, |kib| kib.parse::<f64>().unwrap() / 1024.0);
-            sleep(Duration::from_millis(1));
-        };
-        assert!(status.success());
+        let peak = peak_memory(&mut self.sessctl(&[&["cleanup", "--quiet"], arguments].concat()));
         (begun.elapsed().as_secs_f64(), peak)
     }
 

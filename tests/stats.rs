@@ -243,6 +243,8 @@ fn a_day_is_one_of_the_time_zone_by_the_index_and_without_it() {
 
 #[test]
 fn the_cost_follows_the_window() {
+    const WINDOW: &str = include_str!("../src/commands/stats/window.sql");
+    const VIEWS: &str = include_str!("../src/commands/stats/views.sql");
     let db = with(TWO_DAYS);
     let mut client = db.client();
     client
@@ -265,7 +267,9 @@ fn the_cost_follows_the_window() {
             (":longest", "200"),
         ]
         .iter()
-        .fold(sql.to_owned(), |sql, (name, value)| sql.replace(name, value));
+        .fold([WINDOW, sql, VIEWS].concat(), |sql, (name, value)| {
+            sql.replace(name, value)
+        });
         let disable = if is_by_index {
             ""
         } else {

@@ -15,10 +15,12 @@
 #[allow(dead_code)]
 mod common;
 mod life;
+#[path = "../peak.rs"]
+mod peak;
 
 use std::cell::{Cell, RefCell};
 use std::fs;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{scope, sleep};
@@ -26,6 +28,7 @@ use std::time::{Duration, Instant};
 
 use common::heartbeats::Chance;
 use common::{ORIGINAL_SCRIPT, Run, block_on, number, sessctl};
+use peak::peak_memory;
 use postgres::{Client, NoTls};
 use sessctl::sandbox::{Grants, Options, Sandbox};
 
@@ -719,27 +722,6 @@ impl Lab {
             met: longest <= 250.0,
         }]
     }
-}
-
-/// The most memory that a process takes, in MiB.
-fn peak_memory(command: &mut Command) -> f64 {
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let file = format!("/proc/{}/status", child.id());
-    let mut last = 0.0;
-    let status = loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            break status;
-        }
-        let text = fs::read_to_string(&file).unwrap_or_default();
-        let high = text
-            .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next());
-        // The last one: before exec it is the parent's.
-        last = high.map_or(last, |kib| kib.parse::<f64>().unwrap() / 1024.0);
-        sleep(Duration::from_micros(200));
-    };
-    assert!(status.success());
-    last
 }
 
 /// A large run takes the memory of a small one: a page more or less of the allocator's is the same.

@@ -81,12 +81,7 @@ async fn connect(host: &Host<&str>, port: u16) -> Result<TcpStream, Problem> {
         Host::Ipv6(address) => vec![(*address, port).into()],
     };
     let mut attempts = JoinSet::new();
-    for (number, address) in addresses
-        .into_iter()
-        .take(ADDRESSES)
-        .zip(0_u32..)
-        .map(|(address, number)| (number, address))
-    {
+    for (number, address) in (0_u32..).zip(addresses).take(ADDRESSES) {
         attempts.spawn(async move {
             sleep(STAGGER * number).await;
             TcpStream::connect(address).await

@@ -82,16 +82,20 @@ pub(super) fn families(measured: &Measured) -> Vec<Family> {
         .by("job", by_job(|job| Some(Number::Whole(job.failed)))),
     ];
     families.extend(jobs);
-    if let Some(table) = &measured.table {
-        let indexes = table.indexes.iter();
-        let indexes = indexes.map(|index| (printable(&index.index), Number::Whole(index.bytes)));
+    if let Some(sizes) = &measured.sizes {
+        let indexes = sizes.indexes.iter();
+        let indexes = indexes.map(|index| (printable(&index.name), Number::Whole(index.bytes)));
         families.extend([
             gauge(
                 "sessctl_table_size_bytes",
                 "Size of public.user_sessions without its indexes.",
             )
-            .of(Number::Whole(table.bytes)),
+            .of(Number::Whole(sizes.table_bytes)),
             gauge("sessctl_index_size_bytes", "Size of each of its indexes.").by("index", indexes.collect()),
+        ]);
+    }
+    if let Some(table) = &measured.table {
+        families.extend([
             gauge(
                 "sessctl_live_rows",
                 "Live rows of the table, as the statistics have them.",

@@ -8,7 +8,7 @@ use crate::database::{Database, QueryError, Value, bind};
 use crate::doctor::overdue_by_index;
 use crate::failure::Failure;
 use crate::maintenance::{ANONYMIZE, CLEANUP, END_INACTIVE};
-use crate::schema::{Found, Team, Verdict};
+use crate::schema::{Found, Sizes, Team, Verdict};
 
 /// What ends a query of a role without rights, or of an earlier schema.
 const UNREADABLE: [SqlState; 4] = [
@@ -33,6 +33,7 @@ pub(super) struct Measured {
     pub(super) sessions: Option<Sessions>,
     /// For how many seconds the oldest session has been due, by job; 0 where none is.
     pub(super) overdue: Vec<(&'static str, u64)>,
+    pub(super) sizes: Option<Sizes>,
     pub(super) table: Option<Table>,
     pub(super) is_up_to_date: Option<bool>,
     /// What could not be read, a sentence each.
@@ -48,6 +49,7 @@ impl Measured {
             jobs,
             sessions: None,
             overdue: Vec::new(),
+            sizes: None,
             table: None,
             is_up_to_date: None,
             missing: Vec::new(),
@@ -73,6 +75,11 @@ impl Measured {
         measured.table = ask(database, include_str!("table.sql")).await?.flatten();
         if measured.table.is_none() {
             measured.lacks("the size of the table: public.user_sessions is no table");
+        }
+        match Sizes::read(database).await {
+            Ok(sizes) => measured.sizes = sizes,
+            Err(failure) if database.is_closed() => return Err(failure),
+            Err(failure) => measured.lacks(&format!("the sizes: {failure}")),
         }
         match Found::read(database).await {
             Ok(found) => measured.is_up_to_date = Some(Verdict::of(&found, team).ok),

@@ -34,14 +34,6 @@ pub(super) struct Platform {
 
 #[derive(Deserialize)]
 pub(super) struct Table {
-    pub(super) bytes: u64,
     pub(super) live: u64,
     pub(super) dead: u64,
-    pub(super) indexes: Vec<Index>,
-}
-
-#[derive(Deserialize)]
-pub(super) struct Index {
-    pub(super) index: String,
-    pub(super) bytes: u64,
 }

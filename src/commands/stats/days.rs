@@ -34,10 +34,11 @@ impl Window<'_> {
     /// # Errors
     /// The server's or the connection's.
     pub(super) async fn read(&self, database: &Database, views: &[(&str, Option<i64>)]) -> Result<Vec<Found>, Failure> {
-        let sql = match self.indexed {
+        let found = match self.indexed {
             true => include_str!("by_index.sql"),
             false => include_str!("whole_table.sql"),
         };
+        let sql = [include_str!("window.sql"), found, include_str!("views.sql")].concat();
         let view = |(view, named): &(&str, Option<i64>)| {
             let values = [
                 ("zone", Value::Text(self.zone)),
@@ -47,7 +48,7 @@ impl Window<'_> {
                 ("most", Value::Int(named.unwrap_or(UNLIMITED))),
                 ("longest", Value::Int(named.map_or(UNLIMITED, |_| LONGEST))),
             ];
-            format!("({})::json", bind(sql, &values))
+            format!("({})::json", bind(&sql, &values))
         };
         let views: Vec<String> = views.iter().map(view).collect();
         let sql = format!("select json_build_array({})::text", views.join(", "));
